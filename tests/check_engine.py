@@ -180,7 +180,7 @@ def check_draws(engine: Engine[Any], rng: np.random.Generator) -> None:
             assert_close(first_rows, rows[:n_rows], allowed, scale, f"the first {n_rows} rows {what}")
 
 
-CHECKS = (  # a default run uses the first check, or the first and the fifth: see `heavy(but=…)`
+CHECKS = (  # a default run uses the first check, or the first and the fifth: see `heavy(n_default=…)`
     check_steps,
     check_ties,
     check_anchors,

@@ -35,10 +35,10 @@ def pytest_configure(config):
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line(
         "markers",
-        "heavy(but=0): a test that takes long; a default run includes only `but` of its cases",
+        "heavy(n_default=0): a test that takes long; a default run includes only `n_default` of its cases",
     )
-    config.addinivalue_line("markers", "pairwise: a default run includes only a few combinations of the parameters")
-    config.addinivalue_line("markers", "one_block: a test of what is done where all rows are one block")
+    config.addinivalue_line("markers", "pairwise: a default run includes only some combinations of the parameters")
+    config.addinivalue_line("markers", "one_block: a test for rows that are all in one block")
     if config.getoption("many_blocks"):
         many_blocks.cut_all_arrays()
 
@@ -68,7 +68,7 @@ def marked_heavy(items):
             cases[item.nodeid.partition("[")[0]].append(item)
     heavy = set()
     for marked in cases.values():
-        n_default = marked[0].get_closest_marker("heavy").kwargs.get("but", 0) if len(marked) > 1 else 0
+        n_default = marked[0].get_closest_marker("heavy").kwargs.get("n_default", 0) if len(marked) > 1 else 0
         default = {index * len(marked) // n_default for index in range(n_default)}
         heavy |= {id(item) for index, item in enumerate(marked) if index not in default}
     return heavy

@@ -297,7 +297,7 @@ def test_errors_quote_file_names_unchanged(name, text, cli, tmp_path, monkeypatc
     assert name in result.stderr
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize(
     ("arguments", "closed"),
     [
@@ -327,7 +327,7 @@ def test_a_quiet_fit_runs_without_standard_streams(shell, faithful, tmp_path):
     assert (tmp_path / "m.gmm").exists()
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems allow only text in file names")
 @pytest.mark.parametrize("kind", ["csv", "csv.gz", "parquet", "arrow"])
 def test_subcommands_accept_file_names_that_are_not_utf_8(kind, cli, model, faithful, tmp_path):
@@ -431,7 +431,7 @@ def test_a_process_prints_results_to_stdout_and_errors_to_stderr(shell, faithful
     assert stderr == "gaussmix: none.csv: No such file or directory.\n"
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize(
     ("package", "command"), [("click", "--help"), ("rich", "fit"), ("pyarrow", "fit"), ("pyarrow", "sample")]
 )

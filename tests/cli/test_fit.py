@@ -112,7 +112,7 @@ def test_quiet_fit_prints_nothing(cli, csv_file):
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("command", ["fit --by name -k 1", "classify --labels name", "report -k 1 -o page.html"])
 def test_subcommands_report_columns_that_are_left_out(command, cli, csv_file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -329,7 +329,7 @@ def test_completion_suggests_subcommands_options_and_files(words, at, expected):
 FIRST_BYTES = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF", "jpg": b"\xff\xd8"}
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("format", FIRST_BYTES)
 def test_plot_writes_the_format_of_the_file_extension(format, cli, model, faithful, tmp_path):
     path = tmp_path / f"picture.{format}"
@@ -338,7 +338,7 @@ def test_plot_writes_the_format_of_the_file_extension(format, cli, model, faithf
     assert path.read_bytes().startswith(FIRST_BYTES[format])
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("kind", ["pairs", "components", "profile", "uncertainty"])
 @pytest.mark.parametrize("dark", [True, False], ids=["dark", "light"])
 def test_plot_draws_all_kinds_in_light_and_dark(kind, dark, cli, model, faithful, tmp_path):

@@ -123,7 +123,7 @@ def test_columns_that_only_some_files_declare_nullable_are_copied(command, cli, 
         assert found["a"].to_pylist() == [*rows[:70_000, 0], *rows[:70_000, 0]]
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("output", ["out.parquet", "out.csv"])
 def test_an_error_in_a_late_row_leaves_no_output_file(output, cli, folder, rows, tmp_path):
     bad = rows.copy()

@@ -54,7 +54,7 @@ def test_bars_count_all_rows_of_concurrent_threads(bars):
     assert bars.tasks[0].completed == 80
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("n_labels", [0, 2])
 def test_the_stability_bar_ends_with_the_last_repeat(n_labels, cli, tmp_path, rng, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")  # makes rich treat any output as a terminal

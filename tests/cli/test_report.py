@@ -103,7 +103,7 @@ def test_worst_rows_of_data_with_missing_values_have_the_lowest_p_values(rng):
     assert shown == expected.tolist()
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize(("n", "names", "words"), [(4, "ab", "one and two"), (5, "ab", "show two"), (5, "a", "curve")])
 def test_the_caption_states_which_ellipses_or_curves_are_drawn(rng, n, names, words):
     mixture = Mixture(np.full(n, 1 / n), rng.normal(size=(n, len(names))), np.ones(n), FAMILIES["spherical"])
@@ -303,7 +303,7 @@ def test_standard_errors_in_a_report_have_the_names_of_the_features(options, cli
     assert re.findall(r"mean\[0, (\w+)\]", text) == ["eruptions", "waiting"]
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("kind", ["fit", "merge", "noise"])
 def test_the_python_code_of_a_report_loads_its_model(kind, cli, model, faithful, tmp_path):
     if kind == "merge":

@@ -494,7 +494,7 @@ class TestRowNumbers:
         frame.to_parquet(path) if path.suffix == ".parquet" else frame.to_csv(path, index=False)
         return path
 
-    @pytest.mark.heavy(but=2)
+    @pytest.mark.heavy(n_default=2)
     @pytest.mark.parametrize("extension", ["csv", "parquet", "dat"])
     @pytest.mark.parametrize(("first", "name"), [(0, "a"), (1, "id"), (1001, "customer_id"), (7, "Nr")])
     def test_an_index_column_is_left_out_and_reported(self, cli, tmp_path, rng, extension, first, name):

@@ -33,7 +33,7 @@ def blocks(page: str) -> list[tuple[str, str]]:
     return FENCE.findall((ROOT / page).read_text(encoding="utf-8"))
 
 
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(n_default=2)
 @pytest.mark.parametrize(
     "page",
     [

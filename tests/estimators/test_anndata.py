@@ -44,7 +44,7 @@ def test_cluster_selects_among_several_covariance_structures(adata):
     assert adata.uns["gaussmix"]["covariance_type"] == fitted.covariance_type_
 
 
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(n_default=2)
 @pytest.mark.parametrize("structure", ["full", "tied", "diag", "spherical", "VEV"])
 def test_cluster_gives_the_same_bits_for_rows_in_memory_in_hdf5_and_in_dask(adata, structure, tmp_path):
     """Check the results of rows in HDF5 and in Dask, and that a written file contains the mixture's parameters."""

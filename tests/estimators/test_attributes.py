@@ -45,7 +45,7 @@ def set_by_hand(names, theirs, **options):
     return estimator
 
 
-@pytest.mark.heavy(but=9)
+@pytest.mark.heavy(n_default=9)
 @pytest.mark.pairwise
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def test_degrees_of_freedom_of_tied_covariances_count_all_rows(overlap) -> None:
     assert found.degrees_of_freedom_ == pytest.approx(3 + 200)
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @structures
 @priors
 def test_split_and_merge_moves_find_the_number_of_clusters(blobs, covariance_type, prior) -> None:
@@ -142,7 +142,7 @@ def test_em_on_a_subsample_continues_after_a_component_has_become_empty(seed) ->
     assert found.n_iter_ < 20
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("n_features", [1, 2])
 def test_rows_of_negligible_weight_do_not_change_the_bound(n_features) -> None:
     rng = np.random.default_rng(0)
@@ -406,7 +406,7 @@ def test_parameters_of_the_wrong_type_raise_type_error(overlap, settings) -> Non
         BayesianGaussianMixture(2, **settings).fit(overlap)
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @structures
 @pytest.mark.parametrize("value", [0.0, 0.1, 1e9 / 3])
 def test_a_constant_column_does_not_change_the_clusters(blobs, covariance_type, value) -> None:
@@ -473,7 +473,7 @@ def test_reg_covar_is_the_prior_variance_of_a_constant_column(blobs, covariance_
         assert (found.mixture_._model.covariances.variances()[:, 1] < 3e-6).all()
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("structure", ["full", "diag", "spherical"])
 @pytest.mark.parametrize("distance", [1e2, 1e4])
 def test_a_few_remote_rows_get_a_component(structure, distance) -> None:
@@ -484,7 +484,7 @@ def test_a_few_remote_rows_get_a_component(structure, distance) -> None:
     assert not found.mass_[2:].any()
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("distance", [500, 1e4])
 @pytest.mark.parametrize("missing", [0.0, 0.1])
 def test_remote_rows_do_not_hide_clusters_if_covariance_prior_is_set(distance, missing, rng) -> None:
@@ -548,7 +548,7 @@ def test_fit_many_equals_the_fits_of_single_groups_bit_for_bit(blobs, overlap) -
         gaussmix.fit_many(columns, estimator=blobs)
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @structures
 @priors
 @pytest.mark.filterwarnings("ignore:.*did not converge")
@@ -578,7 +578,7 @@ def test_merge_augment_and_explain_agree_with_predict(overlap, covariance_type, 
     np.testing.assert_allclose(merged.responsibilities(overlap, last), expected, atol=1e-12)
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @structures
 @priors
 def test_the_mean_density_of_posterior_draws_is_the_predictive_density(blobs, covariance_type, prior) -> None:

@@ -47,7 +47,7 @@ LABELS = np.where(np.arange(N) % 3 == 0, (rows().sum(axis=1) > 4).astype(int), -
 MISSING = np.where(np.random.default_rng(3).random((N, D)) < 0.1, np.nan, rows())
 
 
-@pytest.mark.heavy(but=4)
+@pytest.mark.heavy(n_default=4)
 @pytest.mark.parametrize(
     "case",
     [
@@ -162,7 +162,7 @@ def test_fixed_parameters_have_standard_error_0_in_a_weighted_jackknife():
     np.testing.assert_array_equal(found.conf_int()[:6], np.repeat(found.params[:6, None], 2, axis=1))
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("prior", [Dirichlet(30.0), NormalInverseWishart(scale=20.0, dof=50.0)], ids=["weights", "all"])
 @pytest.mark.parametrize("trim", [0.0, 0.1])
 def test_weight_2_equals_a_repeated_row_in_a_parametric_bootstrap_with_a_prior(prior, trim):

@@ -251,7 +251,7 @@ def test_set_callbacks_rejects_functions():
         GaussianMixture(2).set_callbacks(print)
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 def test_tol_auto_reaches_a_maximum_although_em_gains_little_per_step():
     options = FROM_KMEANS | {"max_iter": 5000}
     converged = GaussianMixture(**options, tol=1e-12).fit(ROWS)
@@ -306,7 +306,7 @@ def test_a_structure_without_formulas_has_no_certificate():
         GaussianMixture(2, **options | {"tol": "auto", "max_iter": 1000}).fit(ROWS)
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("options", [{"trim": 0.1}, {"covariance_type": Full(1.5)}], ids=["trim", "bound"])
 def test_tol_auto_reaches_the_maximum_of_trimmed_and_bounded_fits(options):
     options = {"init_params": "kmeans", "random_state": 0, "max_iter": 1000} | options

@@ -89,7 +89,7 @@ CASES = {
 }
 
 
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(n_default=2)
 @pytest.mark.parametrize("case", CASES)
 def test_a_resumed_fit_equals_an_uninterrupted_fit_bit_for_bit(case, rows, path, stop_at):
     parameters = {"tol": 1e-6, "max_iter": 12, "random_state": 3, **CASES[case]}
@@ -148,7 +148,7 @@ def test_a_resumed_fit_keeps_the_doubled_number_of_candidate_components(monkeypa
         assert numbers[:n_left] == [2] * n_left
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("criterion", ["bic", "cv", "stability"])
 def test_a_resumed_model_selection_equals_an_uninterrupted_one_bit_for_bit(criterion, rows, path, stop_at):
     settings = {"covariance_type": ["full", "tied"], "criterion": criterion, "n_folds": 2, "random_state": 3, **RUNS}
@@ -221,7 +221,7 @@ def test_a_fit_interrupted_in_its_last_step_resumes_without_a_further_step(setti
     assert steps == []
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize(("seed", "n_states"), [(1, 20), (1, 22), (3, 14), (3, 15)])
 def test_a_resumed_trimmed_fit_with_weights_equals_an_uninterrupted_fit(seed, n_states, path, stop_at):
     """Check fits that stop before the first pass, which has no previous cutoff, and before other passes."""
@@ -352,7 +352,7 @@ def test_damaged_checkpoints_are_rejected(interrupted_fit, rows, path, rng):
 WRONG = [None, True, -1, 10**400, 99, 0.5, "x", "LOST", [], [[0]], [[0, "LOST"]], [["a", 1, 2, 3, 4]], {}, {"state": 3}]
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("key", ["version", "identity", "fits", "number", "generator", "state", "best", "ends", "key"])
 def test_invalid_headers_with_a_valid_checksum_are_rejected_or_read(key, interrupted_fit, rows, path):
     estimator, contents = interrupted_fit

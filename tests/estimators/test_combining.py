@@ -94,7 +94,7 @@ def test_an_option_works_or_raises_as_the_table_states(
             USES[use](parameters, kwargs)
 
 
-@pytest.mark.heavy(but=20)
+@pytest.mark.heavy(n_default=20)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("pair", list(combinations(OPTIONS, 2)))
 def test_any_two_options_can_be_combined(pair: tuple[str, str]) -> None:
@@ -150,7 +150,7 @@ def test_the_cases_include_every_fit_option() -> None:
     assert {name for names in OPTION_PARAMETERS.values() for name in names} - TESTED_ELSEWHERE == OPTION_CASES.keys()
 
 
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(n_default=2)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", OPTION_CASES)
 def test_two_options_give_a_valid_fit_or_the_same_error_in_either_order(

@@ -41,7 +41,7 @@ def test_the_default_is_k_means_for_initial_values_and_for_one_component(rows):
         assert fitted(rows, **parameters) == fitted(rows, "kmeans", **parameters)
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("option", ["labels", "soft labels", "errors", "trim"])
 def test_the_default_with_labels_errors_or_trim_is_no_worse_than_k_means(option, rng):
     gains = []

@@ -106,7 +106,7 @@ USES = {
 }
 
 
-@pytest.mark.heavy(but=3)
+@pytest.mark.heavy(n_default=3)
 @pytest.mark.filterwarnings(f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore:.* where the mixture has no mass")  # some changes move the mass away
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)

@@ -70,7 +70,7 @@ def differentiate(function, params, errors, weight):
     return matrix, scores
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("weight_type", ["frequency", "precision"])
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])
 def test_the_covariance_of_estimates_equals_that_of_numerical_derivatives(family, weight_type):
@@ -541,7 +541,7 @@ def test_auto_uses_the_sandwich_for_weights_that_are_precisions():
     assert without.inference(rows()).kind == "hessian"
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("weight_type", ["frequency", "precision"])
 def test_auto_uses_refits_if_formulas_are_inaccurate(weight_type):
     X, weight = rows(distance=1.5), 1.0 + np.arange(N) % 2

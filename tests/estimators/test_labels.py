@@ -147,7 +147,7 @@ def test_fit_ignores_y(groups):
     assert gm.fit(rows, truth).mixture_ == gm.fit(rows).mixture_
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("criterion", ["bic", "icl", "cv"])
 def test_gaussian_mixture_ic_uses_labels(criterion, groups, rng):
     rows, truth = groups

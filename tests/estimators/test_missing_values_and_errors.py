@@ -114,7 +114,7 @@ def test_a_fit_to_weighted_rows_equals_a_fit_to_repeated_and_shuffled_rows(init,
     np.testing.assert_allclose(one.means_[order[0]], other.means_[order[1]], rtol=1e-6)
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_predictions_for_missing_values_equal_those_of_the_marginal_mixture(structure, rows):
     mixture = fitted(rows, covariance_type=structure)

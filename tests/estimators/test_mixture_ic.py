@@ -25,7 +25,7 @@ def results_by_candidate(estimator):
     return {pair: repr([column[index] for column in table.values()]) for index, pair in enumerate(pairs)}
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 def test_the_candidate_with_the_lowest_bic_is_selected(X):
     chosen = GaussianMixtureIC(range(1, 6), covariance_type=FOUR, random_state=0).fit(X)
     assert (chosen.n_components_, chosen.covariance_type_) == (3, "spherical")
@@ -75,7 +75,7 @@ def test_results_do_not_depend_on_order_other_candidates_or_threads(X):
 
 
 @pytest.mark.parametrize("seed", [0, 1, 7])
-def test_the_order_of_rows_does_not_change_the_numbers_of_components(seed):
+def test_the_order_of_rows_does_not_change_the_order_of_components(seed):
     rng = np.random.default_rng(seed)
     rows = rng.normal(size=(60, 2)) + 6 * np.repeat([[0, 0], [1, 0], [0, 1]], 20, axis=0)
     chosen = GaussianMixtureIC([2, 3], covariance_type=["tied", "EII"], random_state=0)
@@ -275,7 +275,7 @@ def test_n_folds_may_equal_the_number_of_rows(X):
 SMALL_WEIGHTS = "sample_weight sums to less than 2, but criteria such as BIC need a row count"
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("total", [1e-300, 1e-3, 1, 1 + 1e-9, 1.9])
 @pytest.mark.parametrize("criterion", ["bic", "icl", "aic", "aicc", "cv"])
 def test_weights_that_sum_to_less_than_2_are_scaled_to_count_rows(criterion, total, rng):

@@ -82,7 +82,7 @@ def test_parameter_objects_with_other_parameters_or_classes_are_unequal():
     assert Dirichlet([1, 2]) == Dirichlet(np.array([1.0, 2.0])) == Dirichlet((1, 2))
 
 
-@pytest.mark.heavy(but=7)
+@pytest.mark.heavy(n_default=7)
 @all_cases
 def test_files_and_copies_preserve_parameter_objects(parameter, value, rows, tmp_path):
     gm = GaussianMixture(2, random_state=0, tol=0.1, **{parameter: value}).fit(rows)

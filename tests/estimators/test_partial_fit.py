@@ -332,7 +332,7 @@ DAMAGE = {
 }
 
 
-@pytest.mark.heavy(but=9)
+@pytest.mark.heavy(n_default=9)
 @pytest.mark.parametrize("case", DAMAGE)
 def test_load_rejects_a_stream_that_contradicts_the_mixture(case, rng, tmp_path):
     stream, changes = streamed().partial_fit(rows_of(rng)), DAMAGE[case]

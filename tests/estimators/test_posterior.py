@@ -70,7 +70,7 @@ def test_posterior_has_no_effect_on_tied_covariances(rows):
     assert truncated.outcome_.n_candidates is None
 
 
-@pytest.mark.heavy(but=3)
+@pytest.mark.heavy(n_default=3)
 @pytest.mark.parametrize("n_rows", [2000, 3 * LEAF_ROWS])
 @pytest.mark.parametrize("name", ["full", "diag", "factor_analyzer"])
 def test_posterior_gap_estimates_the_difference_from_the_exact_log_likelihood(name, n_rows, rng):

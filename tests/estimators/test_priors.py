@@ -293,7 +293,7 @@ def test_a_prior_scale_may_be_a_matrix_variances_or_a_number():
         assert dense.mixture_ == diagonal.mixture_ == number.mixture_
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @structures
 def test_trimmed_fits_support_priors_and_equal_weights(covariance_type):
     rows = np.concatenate((ROWS, np.full((8, 3), 50.0)))

@@ -137,7 +137,7 @@ def test_fewer_distinct_rows_than_components_cause_a_warning():
     GaussianMixture(3, random_state=0).fit(X)
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 def test_any_number_of_threads_gives_the_same_bits(covariance_type):
     X = np.random.default_rng(0).normal(size=(140_000, 2)).cumsum(axis=1)  # the rows fill three blocks
     weight = np.arange(140_000) % 3 + 0.5

@@ -105,7 +105,7 @@ def test_structures_for_one_feature_are_rejected_for_more_features(name, n_featu
         GaussianMixture(2, covariance_type=name).fit(rows[:, :n_features])
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("name", ["EVE", "VVE"])
 @pytest.mark.parametrize("init", ["hierarchical", "kmeans"])
 @pytest.mark.filterwarnings("ignore:component:RuntimeWarning")

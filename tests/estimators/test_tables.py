@@ -54,7 +54,7 @@ def test_a_data_frame_gives_the_fit_of_its_values_and_feature_names(library, dty
     np.testing.assert_array_equal(mixture.log_density(frame), mixture.log_density(X))
 
 
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(n_default=2)
 def test_each_estimator_accepts_each_data_frame(library):
     X = rows_of()
     y, frame = np.repeat([0, 1], 45), library(columns_of(X))

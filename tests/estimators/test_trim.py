@@ -21,7 +21,7 @@ def sorted_means(means):
     return means[np.lexsort((means[:, 1], means[:, 0].round()))]
 
 
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(n_default=2)
 @pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical", "VVE", "EEV", "factor_analyzer"])
 def test_a_trimmed_fit_recovers_the_groups_and_labels_outliers(name, rows):
     gm = GaussianMixture(3, covariance_type=name, trim=0.12, random_state=0)

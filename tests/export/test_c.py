@@ -43,7 +43,7 @@ def pointer(values):
     return values.ctypes.data_as(ctypes.POINTER(ctypes.c_double))
 
 
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(n_default=2)
 def test_exported_c_equals_the_mixture(case, compiled):
     model, rows = case
     mixture, library = mixture_of(model), compiled(to_c(model))
@@ -64,7 +64,7 @@ def test_exported_c_of_a_detector_flags_outliers(compiled, rng):
     assert (found == (detector.predict(rows) == -1)).all()
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("kind", ["full", "diag", "noise", "detector"])
 def test_exported_c_returns_nan_for_rows_with_nan(kind, compiled):
     model = fitted(kind, rows_at(0.0))
@@ -100,7 +100,7 @@ def test_to_c_rejects_names_that_are_not_c_identifiers():
         to_c(mixture, "2d")
 
 
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(n_default=2)
 @pytest.mark.parametrize("standard", ["c99", "c11"])
 @pytest.mark.parametrize(
     "name",

@@ -31,7 +31,7 @@ def run(made, rows, dtype):
     return dict(zip(names, session.run(None, {"X": rows.astype(dtype)}), strict=True))
 
 
-@pytest.mark.heavy(but=13)
+@pytest.mark.heavy(n_default=13)
 @pytest.mark.pairwise
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=lambda dtype: dtype.__name__)
 def test_exported_onnx_equals_the_mixture(case, dtype):
@@ -49,7 +49,7 @@ def test_exported_onnx_equals_the_mixture(case, dtype):
     assert (found["label"] == mixture.predict(read)).all()
 
 
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(n_default=2)
 @pytest.mark.parametrize(("n_components", "tolerance"), [(1, 1e-5), (2, 1e-2)])
 def test_onnx_p_values_are_close_to_those_of_the_detector(n_components, tolerance, offset):
     rows = rows_at(offset)
@@ -58,7 +58,7 @@ def test_onnx_p_values_are_close_to_those_of_the_detector(n_components, toleranc
     np.testing.assert_allclose(found["p_value"], detector.p_values(rows), rtol=tolerance)
 
 
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(n_default=2)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 5e-3), (np.float64, 1.2e-3)])
 @pytest.mark.parametrize("seed", range(3))
 def test_onnx_p_values_are_close_near_each_mode_and_minimum(seed, dtype, tolerance):
@@ -70,7 +70,7 @@ def test_onnx_p_values_are_close_near_each_mode_and_minimum(seed, dtype, toleran
     np.testing.assert_allclose(found["p_value"], detector.p_values(grid), rtol=tolerance)
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=lambda dtype: dtype.__name__)
 @pytest.mark.parametrize("kind", [GaussianMixture, GaussianMixtureDetector])
 def test_to_onnx_exports_a_pipeline_that_ends_with_a_mixture(kind, dtype, tmp_path):
@@ -109,7 +109,7 @@ def test_to_onnx_exports_noise_next_to_a_component_of_weight_0():
     assert found["label"].tolist() == mixture.predict(rows).tolist() == [1, -1]
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("kind", ["full", "diag", "detector"])
 def test_onnx_outputs_are_finite_for_rows_whose_squares_overflow(kind):
     found = run(to_onnx(fitted(kind, rows_at(0.0))), np.full((2, 3), 1e20), np.float32)

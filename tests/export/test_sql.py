@@ -26,7 +26,7 @@ def table_of(rows, names=None):
     return pa.table(dict(zip(names, rows.T.copy(), strict=True)))
 
 
-@pytest.mark.heavy(but=7)
+@pytest.mark.heavy(n_default=7)
 def test_exported_sql_equals_the_mixture(case):
     model, rows = case
     mixture, found = mixture_of(model), run(to_sql(model), data=table_of(rows))
@@ -81,7 +81,7 @@ def test_exported_sql_returns_null_for_rows_with_null(noise):
     assert found["component"][1] is None
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("taken", ["_joint_0", "joint_0", "_total", "total", "_largest", "largest", "top", "row"])
 @pytest.mark.parametrize("structure", ["tied", "diag"])
 def test_exported_sql_accepts_tables_with_any_other_column(structure, taken):

@@ -17,7 +17,7 @@ GROUP_ROWS = 24  # rows that share bounds
 
 @pytest.fixture(params=_core.targets()[::-1], ids=lambda target: target.isa)
 def target(request):
-    """Return each instruction set in turn, not only the dispatched one, which comes first: `heavy(but=1)` keeps it."""
+    """Return each instruction set, beginning with the dispatched one, which `heavy(n_default=1)` keeps."""
     return request.param
 
 

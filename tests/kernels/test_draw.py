@@ -44,7 +44,7 @@ def test_drawn_normal_numbers_of_extreme_words_are_accurate(target):
     assert relative_errors(target, words).max() <= 2.35
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 def test_cosine_and_sine_of_drawn_normal_numbers_are_accurate(target, rng):
     """Check errors relative to the radius, the number for v = 0, so that only 0.85 ε and the product's ½ ε are left."""
     turns = rng.integers(2**32, size=(2000, 2), dtype=np.uint32)

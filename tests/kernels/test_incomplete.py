@@ -251,7 +251,7 @@ def with_few_patterns(problem, rng):
     return problem.replace(rows=np.where(patterns[rng.integers(40, size=len(problem.rows))], np.nan, problem.rows))
 
 
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(n_default=2)
 @pytest.mark.parametrize("error", [None, "variances"])
 def test_incomplete_results_have_the_same_bits_for_any_number_of_threads(target, make_problem, rng, same_bits, error):
     problem = with_few_patterns(make_problem(70_001, 3, 5, 0.001, error), rng)
@@ -261,7 +261,7 @@ def test_incomplete_results_have_the_same_bits_for_any_number_of_threads(target,
         same_bits([problem.evaluate(target, n_threads)], [problem.evaluate(target)])
 
 
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(n_default=2)
 @pytest.mark.parametrize("error", [None, "variances"])
 def test_incomplete_sums_of_leaves_merge_to_the_sums_of_all_rows(target, make_problem, rng, error):
     """Check that two leaves and a part of a third, as nodes of the tree, merge to the bits of one call."""

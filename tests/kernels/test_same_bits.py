@@ -11,7 +11,7 @@ TRIANGULAR, LOW_RANK = 2, 4
 FACTOR_SHAPES, SECOND_MOMENTS, RULES = range(5), range(5), range(3)
 
 
-@pytest.mark.heavy(but=6)
+@pytest.mark.heavy(n_default=6)
 @pytest.mark.parametrize("n_features", [1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 16, 17, 33, 64])
 def test_a_step_has_the_same_bits_on_every_instruction_set(check_targets, make_problem, n_features):
     for factor_shape, rule, second in itertools.product(FACTOR_SHAPES, RULES, SECOND_MOMENTS):
@@ -30,7 +30,7 @@ def test_factorise_has_the_same_bits_on_every_instruction_set(check_targets, rng
         check_targets(methodcaller("factorise", covariances))
 
 
-@pytest.mark.heavy(but=5)
+@pytest.mark.heavy(n_default=5)
 @pytest.mark.pairwise
 @pytest.mark.parametrize("second", SECOND_MOMENTS)
 @pytest.mark.parametrize(("n_rows", "n_features"), [(70_001, 2), (12_001, 16)])
@@ -43,7 +43,7 @@ def test_threads_change_no_bit_of_a_step(target, make_problem, same_bits, n_rows
             same_bits(problem.step(target, n_threads), expected)
 
 
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(n_default=2)
 @pytest.mark.parametrize("output", range(4))
 def test_threads_change_no_bit_of_evaluate(target, make_problem, same_bits, output):
     problem = make_problem(30_001, 8, 12)
@@ -52,7 +52,7 @@ def test_threads_change_no_bit_of_evaluate(target, make_problem, same_bits, outp
         same_bits(problem.evaluate(target, output, n_threads), expected)
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 def test_a_step_has_the_same_bits_with_more_threads_than_spans(target, make_problem, same_bits):
     problem = make_problem(3000, 40, 16)
     same_bits(problem.step(target, 64), problem.step(target, 1))

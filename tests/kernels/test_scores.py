@@ -87,7 +87,7 @@ def test_score_products_of_separate_clusters_are_right_in_any_row_order(target, 
             np.testing.assert_allclose(found, exact.astype(float), rtol=1e-11, atol=1e-12 * np.abs(exact).max())
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("second", [TRACE, DIAGONAL, FULL])
 def test_score_products_have_the_same_bits_for_any_target_and_number_of_threads(targets, make_case, same_bits, second):
     for n_features, is_shared in ((1, False), (4, True), (7, False)):

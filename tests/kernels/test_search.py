@@ -53,7 +53,7 @@ def run_search(target, values):
     return has_result, starts.reshape(-1, 2), copies
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize(
     ("name", "n_rows"),
     [
@@ -172,7 +172,7 @@ def test_search_leaves_the_mixture_unchanged_if_em_exceeds_the_limits(target, rn
         np.testing.assert_array_equal(array, values[name])
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 def test_search_combines_the_ends_of_several_ascents_only_if_em_is_slow(target, rng):
     values = arguments(rng, n_rows=6_000)
     plain, crossed = (
@@ -182,7 +182,7 @@ def test_search_combines_the_ends_of_several_ascents_only_if_em_is_slow(target, 
     assert len(plain) < len(crossed)
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 def test_search_ends_soon_if_should_stop_returns_true(target, rng):
     calls = []
     values = arguments(rng, n_rows=60_000, should_stop=lambda: bool(calls.append(0)) or len(calls) > 2)

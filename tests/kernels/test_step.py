@@ -95,7 +95,7 @@ def test_step_without_rows_returns_zeros(target, make_problem, factor_shape, rul
         assert not sums.any()
 
 
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(n_default=2)
 @pytest.mark.parametrize("factor_shape", range(4))
 def test_step_supports_ten_thousand_components(target, make_problem, factor_shape):
     problem = make_problem(30, 9, 10_000, factor_shape, second=2)

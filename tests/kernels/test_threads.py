@@ -8,7 +8,7 @@ import pytest
 from gaussmix._src.numerics.threads import allowed, cached_property, granted, limit_threads
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 def test_other_python_threads_run_during_a_step(target, make_problem):
     """Check that another thread, which sleeps for 1 ms at a time, runs often within a step of 0.1 s."""
     n_sleeps = 0
@@ -34,7 +34,7 @@ def test_other_python_threads_run_during_a_step(target, make_problem):
     assert n_sleeps_during_step > 5
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 def test_concurrent_steps_have_the_same_bits(target, make_problem, same_bits):
     problem = make_problem(20_000, 16, 8)
     expected = problem.step(target, 1)

@@ -89,7 +89,7 @@ def forms(rows, dtype="f8", has_distant=True):
     return rows
 
 
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(n_default=2)
 @pytest.mark.pairwise
 @pytest.mark.parametrize("has_distant", [False, True])
 @pytest.mark.parametrize("dtype", ["f8", "f4"])
@@ -123,7 +123,7 @@ def test_only_soft_steps_treat_distant_rows_separately(rule, table, rng):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
 
-@pytest.mark.heavy(but=4)
+@pytest.mark.heavy(n_default=4)
 @pytest.mark.parametrize("name", list(FAMILIES))
 def test_every_structure_has_the_same_bits_for_two_blocks(name, table, rng):
     rows, _ = table

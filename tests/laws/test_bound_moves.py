@@ -468,7 +468,7 @@ def test_a_constant_feature_does_not_change_a_split(rng) -> None:
     np.testing.assert_array_equal(np.delete(moved, 7, axis=1), np.delete(means, 7, axis=1))
 
 
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(n_default=2)
 @pytest.mark.parametrize("structure", ["full", "diag"])
 @pytest.mark.parametrize(("n_features", "distance"), [(1, 6.0), (10, 6.0), (40, 10.0)])
 def test_a_bayesian_fit_finds_two_clusters_separated_along_one_of_many_features(structure, n_features, distance):

@@ -54,7 +54,7 @@ def test_clamped_eigenvalues_equal_the_closed_form():
     assert clamp_to_ratio(values, degrees, 9.0) is values
 
 
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(n_default=2)
 @names
 def test_structures_with_a_bound_that_is_not_reached_pass_check_family(name, rng):
     check_family(family_named(name, max_condition=WIDE_BOUND), rng)
@@ -87,7 +87,7 @@ def test_no_random_covariances_within_the_bound_have_a_higher_likelihood(name, r
         assert laws.expected_log_likelihood(dense, mass, full) <= best + 1e-12 * abs(best)
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @names
 def test_fits_with_max_condition_are_monotone_equivariant_and_keep_the_bound(name, engine, rng):
     bound = 1.7

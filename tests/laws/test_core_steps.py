@@ -80,7 +80,7 @@ class Counting(StopRule):
     """Subclass of the default stopping rule, which the C++ core must not replace."""
 
 
-@pytest.mark.heavy(but=71)
+@pytest.mark.heavy(n_default=71)
 @pytest.mark.pairwise
 @pytest.mark.one_block
 @pytest.mark.parametrize("ridge", [0.0, 1e-3])
@@ -148,7 +148,7 @@ def test_a_run_of_the_core_ends_where_the_python_loop_ends(family, problem, comp
     np.testing.assert_allclose(mixture.weights, expected.weights, atol=1e-6)
 
 
-@pytest.mark.heavy(but=3)
+@pytest.mark.heavy(n_default=3)
 @pytest.mark.filterwarnings("ignore:.*did not converge")
 @pytest.mark.parametrize("missing", [0.0, 0.1], ids=["complete", "incomplete"])
 @pytest.mark.parametrize(

@@ -25,14 +25,14 @@ TOLERANCE = 1e-9  # as docs/develop/numerics.md states it
 CHECKS = [check for check in check_engine.CHECKS if check is not check_engine.check_leaves]
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_the_device_engine_agrees_with_the_reference_engine(check, rng, monkeypatch):
     monkeypatch.setattr(check_engine, "TOLERANCE", TOLERANCE)
     check(DEVICE, rng)
 
 
-@pytest.mark.heavy(but=3)
+@pytest.mark.heavy(n_default=3)
 @pytest.mark.parametrize("spec", SPECS, ids=str)
 def test_moments_of_the_device_engine_pass_check_moments(spec, rng):
     check_moments(DEVICE, spec, rng)
@@ -97,7 +97,7 @@ OPTIONS = {
 }
 
 
-@pytest.mark.heavy(but=7)
+@pytest.mark.heavy(n_default=7)
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_a_fit_of_device_rows_equals_the_fit_of_numpy_rows(options, rng, dispatch):
     X, parameters, with_rows = rows_of(rng), dict(options), {}
@@ -126,7 +126,7 @@ def fit_both(X, **parameters):
         return [GaussianMixture(random_state=0, tol=0, **parameters).fit(to(X)) for to in (np.asarray, to_strict)]
 
 
-@pytest.mark.heavy(but=6)
+@pytest.mark.heavy(n_default=6)
 @pytest.mark.parametrize("gap", [1e3, 1e6, 1e8])
 @pytest.mark.parametrize("family", [each for each in FAMILIES.values() if each.in_all], ids=lambda each: each.name)
 def test_a_device_step_from_wide_to_narrow_components_loses_no_digits(family, gap, rng, dispatch):
@@ -176,7 +176,7 @@ def test_device_rows_far_from_all_means_are_assigned_as_by_the_core(factor_shape
 
 
 @pytest.mark.filterwarnings("ignore:components:RuntimeWarning")
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("scale", [1.0, 33.0, 1e-300, 1e100, "sum"])
 @pytest.mark.parametrize(
     "options", [{}, {"trim": 0.05}, {"prior": "default"}, {"noise": True}, {"weight_type": "precision"}], ids=str
@@ -386,7 +386,7 @@ def fitted():
     return gm.fit(np.arange(30.0).reshape(10, 3))
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("call", CALLS)
 def test_the_devices_page_states_what_each_call_copies(call, rng, dispatch, monkeypatch, tmp_path):

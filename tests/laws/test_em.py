@@ -36,7 +36,7 @@ def test_a_frozen_component_does_not_affect_shared_parameters_of_other_component
     assert (np.diff(log_likelihoods) >= -1e-12 * np.abs(log_likelihoods[:-1])).all()
 
 
-@pytest.mark.heavy(but=89)
+@pytest.mark.heavy(n_default=89)
 @pytest.mark.pairwise
 @problems
 @families
@@ -44,7 +44,7 @@ def test_relabelling_permutes_the_fitted_components(family, problem, engine):
     check_relabelling(family, engine, problem)
 
 
-@pytest.mark.heavy(but=3)
+@pytest.mark.heavy(n_default=3)
 @families
 def test_weighted_rows_give_the_same_fit_as_repeated_rows(family, engine, rng):
     """Weights 2, 1 and 0 give the same fit, up to rounding, as rows that occur twice, once and not at all."""

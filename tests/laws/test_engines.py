@@ -20,7 +20,7 @@ from gaussmix.extend import Isotropic
 HEAVY = {"check_leaves": pytest.mark.heavy}
 
 
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(n_default=2)
 @pytest.mark.parametrize(
     "check", [pytest.param(check, id=check.__name__, marks=HEAVY.get(check.__name__, ())) for check in CHECKS]
 )

@@ -25,7 +25,7 @@ KINDS = list(product(NOISES, (False, True), (False, True)))
 kinds = pytest.mark.parametrize("kind", KINDS, ids=str)
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @kinds
 def test_every_kind_of_factor_analyzer_passes_check_family(kind, rng):
     check_family(FactorAnalyzer(1, *kind), rng)
@@ -38,7 +38,7 @@ def test_n_parameters_does_not_count_rotations_of_factors(kind, n_factors, rng):
         check_n_parameters(FactorAnalyzer(n_factors, *kind), n_components, n_features, rng)
 
 
-@pytest.mark.heavy(but=5)
+@pytest.mark.heavy(n_default=5)
 @pytest.mark.pairwise
 @pytest.mark.parametrize("problem", [name for name, problem in PROBLEMS.items() if problem.rows.shape[1] > 1])
 @pytest.mark.parametrize("n_factors", [1, 2])
@@ -48,7 +48,7 @@ def test_em_of_factor_analyzers_is_monotone_and_permutes_with_labels(kind, n_fac
     check_relabelling(FactorAnalyzer(n_factors, *kind), engine, problem)
 
 
-@pytest.mark.heavy(but=3)
+@pytest.mark.heavy(n_default=3)
 @kinds
 def test_fits_of_factor_analyzers_are_equivariant(kind, engine, rng):
     check_equivariance(FactorAnalyzer(2, *kind), engine, rng)

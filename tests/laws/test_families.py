@@ -15,7 +15,7 @@ from gaussmix.testing import check_equivariance, check_family
 MCLUST = ["EII", "VII", "EEI", "VEI", "EVI", "VVI", "EEE", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV", "VVV"]
 
 
-@pytest.mark.heavy(but=5)
+@pytest.mark.heavy(n_default=5)
 @families
 def test_every_registered_structure_passes_check_family(family, rng):
     check_family(family, rng)

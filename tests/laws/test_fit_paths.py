@@ -201,7 +201,7 @@ FAMILIES = [  # structures with algebra, with pooled moments, with alternative i
 ]
 
 
-@pytest.mark.heavy(but=3)
+@pytest.mark.heavy(n_default=3)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore::RuntimeWarning")
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("case", CASES)

@@ -132,7 +132,7 @@ def test_the_information_is_the_curvature_of_the_log_likelihood(family):
     assert np.abs(found.gradient).max() > 1e-3  # otherwise the test is trivial
 
 
-@pytest.mark.heavy(but=4)
+@pytest.mark.heavy(n_default=4)
 @pytest.mark.parametrize(
     "case",
     [
@@ -174,20 +174,20 @@ def incomplete(rows):
     return np.where(np.random.default_rng(1).random(rows.shape) < 0.2, math.nan, rows)
 
 
-@pytest.mark.heavy(but=3)
+@pytest.mark.heavy(n_default=3)
 @pytest.mark.parametrize("family", SMOOTH)
 def test_information_with_missing_values_equals_differences(family):
     assert_close(*em_run(incomplete(rows_of()), weight=np.linspace(0.1, 3, N_ROWS), covariance_type=family, n_steps=3))
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("case", [{"noise": True}, {"prior": "default", "covariance_type": "diag"}, {}], ids=str)
 def test_information_with_missing_values_and_labels_equals_differences(case):
     labels = np.maximum(np.arange(N_ROWS) % 9 - 7, -1)
     assert_close(*em_run(incomplete(rows_of()), labels=labels, n_steps=3, reg_covar=0.1, **case))
 
 
-@pytest.mark.heavy(but=3)
+@pytest.mark.heavy(n_default=3)
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical", "VVE"])
 @pytest.mark.parametrize("is_matrix", [False, True], ids=["variances", "matrices"])
 @pytest.mark.pairwise
@@ -209,7 +209,7 @@ WITH_FACTORS = [
 ]
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize(("options", "case"), WITH_FACTORS)
 def test_information_of_factor_analyzers_equals_differences(options, case):
     problem, run = em_run(rows_of(n_features=5), n_steps=5, covariance_type=FactorAnalyzer(2, **options), **case)

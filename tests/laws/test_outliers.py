@@ -67,7 +67,7 @@ def test_a_repeated_outlier_is_initialised_as_a_weighted_outlier(name, engine, r
         np.testing.assert_allclose(found.means, expected.means, rtol=tolerance, atol=tolerance * 20)
 
 
-@pytest.mark.heavy(but=3)
+@pytest.mark.heavy(n_default=3)
 @pytest.mark.parametrize("name", STARTS)
 def test_an_outlier_outside_the_sample_gets_its_own_component(name, engine, rng):
     """Any distant row is found, because the row with the largest value of a feature is always in the sample."""

@@ -23,7 +23,7 @@ def use_small_pieces(request, monkeypatch):
     return lambda: monkeypatch.setattr(arrays, "PIECE_VALUES", request.param)
 
 
-@pytest.mark.heavy(but=38)
+@pytest.mark.heavy(n_default=38)
 @pytest.mark.pairwise
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("start", STARTS)
@@ -87,7 +87,7 @@ def assert_same_fits(single, double, rows):
         np.testing.assert_array_equal(float32_result, float64_result)
 
 
-@pytest.mark.heavy(but=3)
+@pytest.mark.heavy(n_default=3)
 @pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
 @pytest.mark.parametrize("is_weighted", [False, True], ids=["rows", "weighted"])
 @pytest.mark.parametrize("n_rows", [4_000, 70_000])

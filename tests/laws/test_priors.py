@@ -121,7 +121,7 @@ def test_the_log_density_of_a_prior_is_minus_infinity_if_the_trace_overflows():
     assert prior.log_density(start._model) == -np.inf
 
 
-@pytest.mark.heavy(but=8)
+@pytest.mark.heavy(n_default=8)
 @families
 @pytest.mark.parametrize("case", ["default", "strong", "weights"])
 def test_a_fit_with_a_prior_treats_a_weight_of_two_as_two_rows(family, case):

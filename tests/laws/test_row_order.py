@@ -39,7 +39,7 @@ def order_cache_of(source):
     return state.order_cache
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.one_block
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_rows_of_separate_clusters_are_read_in_sorted_order(clusters, structure):
@@ -62,7 +62,7 @@ def step_of_engine(rows, mixture, spec):
     return engine.finish(sums, mixture.parameters, spec)
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_threads_change_no_bit_of_ordered_passes(clusters, structure):
     rows, mixture = clusters(structure)
@@ -73,7 +73,7 @@ def test_threads_change_no_bit_of_ordered_passes(clusters, structure):
             np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_rows_of_overlapping_components_are_read_in_stored_order(clusters, structure):
     rows, mixture = clusters(structure, distance=0.1)

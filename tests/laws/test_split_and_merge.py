@@ -54,7 +54,7 @@ def fitted(rows, family="full", n_components=N_COMPONENTS, **parameters):
     return GaussianMixture(n_components, **parameters).fit(rows)
 
 
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(n_default=2)
 @pytest.mark.parametrize("family", ["full", "VVE", "tied", "diag", "spherical"])
 def test_a_search_ends_as_high_as_em_from_the_true_parameters(family):
     rows, parameters = drawn(family)
@@ -167,7 +167,7 @@ def test_a_search_does_not_depend_on_the_unit_of_the_rows(covariance_type):
             np.testing.assert_allclose(bound + shift * np.log(2), first[1], rtol=1e-9)
 
 
-@pytest.mark.heavy(but=3)
+@pytest.mark.heavy(n_default=3)
 @pytest.mark.parametrize("what", ["plain", "weights", "missing", "noise"])
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical", "VEV", "EVE", "factor_analyzer"])
 def test_a_search_ends_at_least_as_high_as_em_from_k_means(family, what):
@@ -329,7 +329,7 @@ def test_a_search_of_all_rows_finds_groups_that_were_rejected_on_a_subsample():
     assert found > expected - 0.005
 
 
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(n_default=2)
 @pytest.mark.parametrize("what", ["prior", "missing", "bound", "factors"])
 def test_a_search_in_python_supports_options_that_the_core_lacks(what):
     """The search must find a mixture that EM from k-means does not reach, and EM then continues with all options."""

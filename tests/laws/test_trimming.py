@@ -111,7 +111,7 @@ def test_a_trimmed_step_equals_a_step_on_the_remaining_rows(family, rows, engine
     np.testing.assert_allclose(after.covariances.each, following.covariances.each, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("name", ["full", "tied", "EII"])
 def test_trimmed_fits_do_not_depend_on_blocks_or_row_order(name, rng, engine):
     """Blocks must not change any bit, even if no states are kept; the order of rows may only change the rounding."""

@@ -18,7 +18,7 @@ SEPARATE = {name: family for name, family in FAMILIES.items() if not family.is_s
 EXACT = ENGINES["complete"](2)
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_truncated_em_with_all_candidates_agrees_with_the_reference_engine(check, rng):
     check(ENGINES["all candidates"](2), rng)
@@ -98,7 +98,7 @@ def test_truncated_em_raises_a_bound_and_with_all_candidates_equals_em(name, rng
         check_candidates(state.candidates, block, parameters)
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("name", ["full", "diag", "factor_analyzer"])
 @pytest.mark.parametrize("dtype", ["f8", "f4"])
 def test_threads_blocks_and_layout_change_no_bit_of_truncated_em(name, dtype, rng):

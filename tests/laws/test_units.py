@@ -98,7 +98,7 @@ def assert_scaled(found, expected, factor, tolerance, order=None):
     np.testing.assert_allclose(found.means_[one] / factor, expected.means_[other], **near)
 
 
-@pytest.mark.heavy(but=4)
+@pytest.mark.heavy(n_default=4)
 @pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
 @pytest.mark.parametrize("factor", POWERS)
 @pytest.mark.parametrize(("start", "kind"), [case for case in CASES if case[0] != "search"])
@@ -110,7 +110,7 @@ def test_scaling_rows_by_a_power_of_two_changes_no_bit_of_an_initialisation(star
     np.testing.assert_array_equal(found.covariances_, factor**2 * expected.covariances_)
 
 
-@pytest.mark.heavy(but=4)
+@pytest.mark.heavy(n_default=4)
 @pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
 @pytest.mark.parametrize(("start", "kind", "factor"), [(*case, factor) for case in CASES for factor in factors(*case)])
 def test_initialisations_do_not_depend_on_the_unit(start, kind, factor):
@@ -142,7 +142,7 @@ def test_a_fit_does_not_depend_on_the_unit(structure, kind, factor):
     assert_scaled(found, expected, factor, 1e-7)
 
 
-@pytest.mark.heavy(but=3)
+@pytest.mark.heavy(n_default=3)
 @pytest.mark.parametrize("factor", [2.0**-300, 1e-9, 1e6])
 @pytest.mark.parametrize("kind", [kind for start, kind in CASES if start == "search"])
 @pytest.mark.parametrize("structure", ["full", "tied", "diag", "spherical"])
@@ -152,7 +152,7 @@ def test_a_search_of_well_separated_groups_does_not_depend_on_the_unit(structure
     assert_scaled(found, expected, factor, 1e-7, order=lambda means: means[:, 0].argsort())
 
 
-@pytest.mark.heavy(but=5)
+@pytest.mark.heavy(n_default=5)
 @pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
 @pytest.mark.parametrize("max_iter", [19, 100])  # without and with a split-and-merge search
 @pytest.mark.parametrize("kind", KINDS)

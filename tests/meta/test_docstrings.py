@@ -116,7 +116,7 @@ WITH_EXAMPLES = [name for name, path in SOURCES.items() if ">>> " in path.read_t
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
 
 
-@pytest.mark.heavy(but=7)
+@pytest.mark.heavy(n_default=7)
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
 def test_docstring_examples_run(name: str) -> None:
     if ".spark" in name:

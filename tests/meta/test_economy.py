@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34388,
-    "cpp": 14019,
-    "tests": 33991,
+    "src": 34412,
+    "cpp": 14018,
+    "tests": 34007,
     "bench": 2613,
     "tools": 626,
     "files": 1003,

@@ -49,7 +49,7 @@ def loaded(statement: str, code: int = 0) -> set[str]:
     return set(json.loads(run.stdout.splitlines()[-1]))
 
 
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(n_default=2)
 @pytest.mark.parametrize(
     ("statement", "code"),
     [

@@ -65,7 +65,7 @@ def exact_tail(mixture, row):
     )
 
 
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(n_default=2)
 @each_mixture
 def test_density_p_value_of_one_feature_agrees_with_50_digits(name):
     """Check masses within the rounding |log p| ε of the level, which changes masses by this fraction or less."""
@@ -78,7 +78,7 @@ def test_density_p_value_of_one_feature_agrees_with_50_digits(name):
     np.testing.assert_allclose(mixture.log_density_p_value(rows[:, None]), np.log(exact), rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.heavy(but=3)
+@pytest.mark.heavy(n_default=3)
 @each_mixture
 def test_highest_density_level_of_one_feature_inverts_the_p_value(name):
     mixture, p = univariate(*MIXTURES[name]), np.array([0.0, 0.1, 0.5, 0.9, 0.95, 0.999, 1 - 1e-12, 1.0])

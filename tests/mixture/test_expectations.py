@@ -62,7 +62,7 @@ def test_mean_and_covariance_agree_with_50_digits(family, problem):
     assert not mixture.mean.flags.writeable
 
 
-@pytest.mark.heavy(but=49)
+@pytest.mark.heavy(n_default=49)
 @pytest.mark.pairwise
 @families
 @pytest.mark.parametrize("order", range(5))

@@ -95,7 +95,7 @@ def test_probability_of_a_rectangle_is_the_sum_over_its_subrectangles(correlatio
     np.testing.assert_allclose(parts, whole, rtol=0, atol=64 * EPS * (1 + steepness))
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("distance", [0.0, 4.0, 30.0])
 def test_probability_is_the_weighted_sum_over_components(distance, rng):
     """Check that the mixture's mass is the weighted sum of its components' masses, also far from the means."""
@@ -132,7 +132,7 @@ def test_cdf_of_several_features_is_within_the_reported_error(n_features, limit,
     assert mixture.log_cdf(row)[0] == pytest.approx(np.log(value[0]), rel=1e-12)
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize(("n_features", "rest"), [(4, 1e-8), (10, 1e-6), (10, 1e-4)])
 def test_cdf_is_within_the_reported_error_for_correlations_near_1(n_features, rest):
     """Check correlations near 1, for which conditional masses are 1 except next to the limit."""

@@ -46,7 +46,7 @@ def test_cdf_of_one_feature_agrees_with_50_digits(name):
             assert_close(cdf_at_point, float(below), 8 * EPS, tail * float(lesser) + float(below), "cdf")
 
 
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(n_default=2)
 @each_mixture
 def test_quantile_inverts_the_exact_cdf(name):
     mixture = univariate(*MIXTURES[name])

@@ -32,7 +32,7 @@ def fit():
     return gm
 
 
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(n_default=2)
 @pytest.mark.parametrize("kind", ["weighted", "nonparametric", "parametric"])
 def test_bootstrap_standard_errors_agree_with_mclust_within_monte_carlo_error(fit, kind):
     """A standard error from 999 normal draws has an error of 2.2 %, in gaussmix and in mclust."""
@@ -63,7 +63,7 @@ def test_sandwich_and_hessian_standard_errors_agree_with_resampling(fit):
     np.testing.assert_allclose(fit.inference(FAITHFUL).bse, drawn, rtol=0.12)
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("model", TESTS)
 def test_likelihood_ratios_are_at_least_those_of_mclust(model):
     """mclust fits the larger mixture from a new start and often ends lower, for the data and for drawn rows.
@@ -84,7 +84,7 @@ def test_likelihood_ratios_are_at_least_those_of_mclust(model):
     assert (drawn < np.array(theirs["boot_quantiles"])[:, columns] + 6).all()
 
 
-@pytest.mark.heavy(but=4)
+@pytest.mark.heavy(n_default=4)
 @pytest.mark.parametrize("case", EM_TESTS)
 def test_em_test_agrees_with_mixtureinf(case):
     """MixtureInf, by the authors of the test, divides the variance under the null hypothesis by n − 1.

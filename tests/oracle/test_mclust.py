@@ -38,7 +38,7 @@ def read_labels(name, n_components):
     return np.array(FITS[name]["start_labels"][str(n_components)], dtype=np.int32) - 1
 
 
-@pytest.mark.heavy(but=29)
+@pytest.mark.heavy(n_default=29)
 @pytest.mark.pairwise
 @pytest.mark.parametrize(("name", "fit", "family", "kind"), CASES)
 def test_a_fit_agrees_with_mclust(name, fit, family, kind, engine):
@@ -79,7 +79,7 @@ def expected_covariances(expected, shape):
     return lower + np.tril(lower, -1).transpose(0, 2, 1)
 
 
-@pytest.mark.heavy(but=35)
+@pytest.mark.heavy(n_default=35)
 @pytest.mark.pairwise
 @pytest.mark.parametrize(("name", "n_components", "model"), MORE_COMPONENTS)
 def test_bic_agrees_with_mclust_and_fails_where_mclust_fails(name, n_components, model, engine):
@@ -134,7 +134,7 @@ def fitted(name, fit, kind):
     return total, trace.n_steps, mixture.n_parameters, icl
 
 
-@pytest.mark.heavy(but=74)
+@pytest.mark.heavy(n_default=74)
 @pytest.mark.parametrize(("name", "fit"), cases(lambda name, model, n_components: model not in ITERATIVE))
 def test_structures_with_closed_form_m_steps_take_the_same_steps_as_mclust(name, fit):
     if fit["default"]["loglik"] is None:

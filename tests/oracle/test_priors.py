@@ -91,7 +91,7 @@ def test_an_m_step_with_a_prior_equals_the_formula_of_the_paper(model, data):
     np.testing.assert_allclose(gm.means_, shrunk, rtol=1e-12)
 
 
-@pytest.mark.heavy(but=31)
+@pytest.mark.heavy(n_default=31)
 @pytest.mark.parametrize("fit", EQUAL_FITS)
 def test_fits_with_equal_weights_agree_with_mclust(fit):
     """gaussmix may end far above, because mclust 6.0.0 ends below the fit of one component for some structures."""

@@ -111,7 +111,7 @@ def test_percent_does_not_round_small_weights_to_zero():
     assert [*map(percent, (0.005, 0.995))] == ["0.5%", "99.5%"]
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 def test_pair_display_accepts_no_levels_and_rows_of_weight_0(mixture, rows):
     display = PairDisplay.from_estimator(mixture, rows, sample_weight=np.arange(len(rows)) == 0, levels=[])
     assert not any(display.component_displays[0][1].components_)
@@ -154,7 +154,7 @@ def test_component_display_draws_on_the_passed_axes_and_can_be_plotted_again(mix
     assert display.plot().figure_ is not figure
 
 
-@pytest.mark.heavy(but=3)
+@pytest.mark.heavy(n_default=3)
 def test_row_and_component_options_reach_matplotlib(mixture, rows):
     options = {"row_kwargs": {"s": 3, "alpha": 0.2}, "component_kwargs": {"linewidth": 4, "fill": False}}
     display = ComponentDisplay.from_estimator(mixture, rows, colors=["black", "0.5"], **options)
@@ -322,7 +322,7 @@ def test_component_display_rejects_unfitted_and_foreign_estimators():
         ComponentDisplay.from_estimator(MEANS, GaussianMixture())
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 def test_ellipses_of_uncertainty_and_of_many_components_are_not_filled(mixture):
     """Check that thin ellipses, and ellipses of five or more components, are lines that hide nothing."""
     display = ComponentDisplay.from_estimator(mixture, features=[2, 0], uncertainty=[mixture])

@@ -31,7 +31,7 @@ def X(rng):
     return rng.normal(size=(60, 2)) + np.repeat([[0.0], [5.0]], 30, axis=0)
 
 
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(n_default=2)
 @pytest.mark.parametrize("name", NAMES, ids=repr)
 def test_as_text_escapes_any_name(name):
     figure, ax = new_figure()
@@ -42,7 +42,7 @@ def test_as_text_escapes_any_name(name):
     assert "$" not in as_text(name).replace(r"\$", "")
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("display", [*DISPLAYS, ConditionalDisplay], ids=lambda display: display.__name__)
 def test_displays_show_feature_names_literally(display, X):
     name, which = "$\\frac$ \x1b", {"feature": 0, "target": 1} if display is ConditionalDisplay else {}
@@ -50,7 +50,7 @@ def test_displays_show_feature_names_literally(display, X):
     assert any(r"\$\frac\$ " in text for text in drawn(made)) or display is ProjectionDisplay
 
 
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(n_default=2)
 @pytest.mark.parametrize("display", DISPLAYS, ids=lambda display: display.__name__)
 def test_displays_shorten_long_feature_names(display, X):
     gm = GaussianMixture(2, random_state=0).fit(X)

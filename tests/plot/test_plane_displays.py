@@ -82,7 +82,7 @@ def test_pair_display_names_each_feature_once_below_and_once_at_the_left(mixture
     assert {ax.get_xlabel() for ax in axes[:-1].flat} == {ax.get_ylabel() for ax in axes[:, 1:].flat} == {""}
 
 
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(n_default=2)
 @pytest.mark.parametrize("n_features", [1, 2, 3])
 @pytest.mark.parametrize("scale", [1e-6, 1e5])
 def test_labels_of_a_pair_display_fit_and_each_feature_has_ticks(scale, n_features):
@@ -173,7 +173,7 @@ def grid_points(display):
     return np.stack(np.meshgrid(display.x, display.y), axis=-1).reshape(-1, 2)
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("reject_below", [0.0, 0.05])
 def test_decision_regions_of_a_classifier_equal_its_predictions(data, reject_below):
     X, y = data
@@ -221,7 +221,7 @@ def test_legends_state_the_weight_of_noise_that_is_not_drawn(rng):
         assert display.from_estimator(gm, X).legend_.get_texts()[0].get_text() == f"component 0 ({1 - noise:.0%})"
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize(("n", "n_listed"), [(24, 24), (40, 40), (61, 0)])
 def test_a_legend_of_many_regions_fits_or_is_left_out(n, n_listed):
     grid = {"x": np.arange(n), "y": np.arange(2), "scores": np.stack([np.eye(n)] * 2, axis=1)}

@@ -25,7 +25,7 @@ EXPECTED_FAILURES = {
 }
 
 
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(n_default=2)
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.filterwarnings("ignore:Class .* rests on reg_covar:RuntimeWarning")  # one check fits a single row
 @pytest.mark.filterwarnings("ignore:.*components? .* (lost its mass|collapsed|nearly singular):RuntimeWarning")
@@ -44,7 +44,7 @@ def test_estimators_pass_the_checks_of_sklearn(name):
     assert len(outcomes) > 40
 
 
-@pytest.mark.heavy(but=7)
+@pytest.mark.heavy(n_default=7)
 @pytest.mark.parametrize("name", ALL)
 def test_estimators_pass_the_column_name_check_of_sklearn(name):
     check_dataframe_column_names_consistency(type(ALL[name]).__name__, ALL[name])

@@ -112,7 +112,7 @@ def test_detector_applies_an_extreme_offset_to_rows_with_missing_values(n_compon
         assert part._log_mass_below(level) == pytest.approx(expected, rel=1e-2 if len(seen) > 1 else 1e-9)
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("seed", range(4))  # weights whose sum rounds to 1 or below it
 def test_detector_predicts_an_inlier_for_a_row_without_observed_values(seed, rows):
     detector, nothing = GaussianMixtureDetector(3, random_state=seed).fit(rows), np.full((1, 3), np.nan)
@@ -130,7 +130,7 @@ def labelled(rows):
     return np.where(rows @ [1.0, -1.0, 0.5] > 0.5, "up", "down")
 
 
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(n_default=2)
 @pytest.mark.parametrize("parameters", [{}, {"covariance_type": "tied"}, {"n_components": 2}], ids=str)
 def test_classifier_predicts_from_the_observed_values(parameters, rows, X_nan):
     classifier = GaussianMixtureClassifier(random_state=0, reject_below=0.01, **parameters).fit(rows, labelled(rows))

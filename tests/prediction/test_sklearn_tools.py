@@ -46,7 +46,7 @@ def assert_same(actual, expected):
         np.testing.assert_array_equal(actual[method], expected[method])
 
 
-@pytest.mark.heavy(but=7)
+@pytest.mark.heavy(n_default=7)
 @all_estimators_and_mixtures
 @pytest.mark.parametrize("again", [lambda e: pickle.loads(pickle.dumps(e)), reloaded])
 def test_pickled_and_loaded_estimators_predict_the_same_bits(name, again, rng):
@@ -59,7 +59,7 @@ def test_pickled_and_loaded_estimators_predict_the_same_bits(name, again, rng):
     clone(loaded).fit(*table(rng))
 
 
-@pytest.mark.heavy(but=3)
+@pytest.mark.heavy(n_default=3)
 @pytest.mark.parametrize("name", sorted({*ESTIMATORS, *MIXTURES} - {"choice", "folds"}))
 def test_equal_fits_have_equal_pickles_and_hashes(name):
     """Check this for joblib's cache of functions; `results_` of a model selection contains times, which differ."""
@@ -72,7 +72,7 @@ def attributes_of(estimator):
     return {key for key in dir(estimator) if key.endswith("_") and not key.startswith("_") and hasattr(estimator, key)}
 
 
-@pytest.mark.heavy(but=6)
+@pytest.mark.heavy(n_default=6)
 @all_estimators_and_mixtures
 def test_save_and_load_keep_all_public_attributes(name, rng, tmp_path):
     estimator, _ = fitted(name, rng, lambda X: pd.DataFrame(X, columns=NAMES))
@@ -114,7 +114,7 @@ def test_save_and_load_keep_the_targets_of_a_regressor(rng):
         np.testing.assert_array_equal(loaded.predict_quantiles(frame), regressor.predict_quantiles(frame))
 
 
-@pytest.mark.heavy(but=3)
+@pytest.mark.heavy(n_default=3)
 @all_estimators
 def test_estimators_with_factor_analyzers_can_be_saved_and_loaded(name, rng):
     estimator, X = fitted(name, rng, covariance_type=gaussmix.FactorAnalyzer(2), max_iter=2000)
@@ -130,7 +130,7 @@ def test_load_reports_an_attribute_of_the_wrong_type(rng, tmp_path):
         gaussmix.GaussianMixtureClassifier.load(tmp_path / "m.gmm")
 
 
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(n_default=2)
 @all_estimators
 def test_estimators_work_in_pipelines_and_grid_searches(name, rng):
     X, y = table(rng)
@@ -186,7 +186,7 @@ def test_a_subclass_with_its_own_parameters_can_be_cloned_and_fitted(rng):
     assert own.fit(rows).offset_ == GaussianMixtureDetector(coverage=0.9).fit(rows).offset_
 
 
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(n_default=2)
 @all_estimators
 def test_dask_tokens_of_two_fits_differ(name, rng):
     """Check Dask's names of tasks, which depend on the estimator, because Dask keeps one result per name."""

@@ -107,7 +107,7 @@ def test_regressor_gives_the_same_bits_for_a_file_as_for_an_array(targets, is_we
     assert len(one) == len(some)
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("targets", ["b", ["c", "a"]])
 def test_regressor_score_of_a_file_stores_nothing_per_row(targets, table, folder):
     rows, source = table[0], opened(folder, "rows", True)
@@ -163,7 +163,7 @@ def test_regressor_reports_a_target_that_equals_another_column_of_a_file(table, 
         GaussianMixtureRegressor(targets=3, reg_covar=0).fit(source)
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("is_weighted", [False, True])
 def test_imputer_gives_the_same_bits_for_a_file_as_for_an_array(is_weighted, table, folder):
     rows, _, _, missing = table
@@ -190,7 +190,7 @@ def test_imputer_draws_differ_between_blocks_of_rows(table):
     assert not np.isin(drawn[LEAF_ROWS:], drawn[:LEAF_ROWS]).any()
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("n_components", [None, 2])
 def test_classifier_gives_the_same_bits_for_a_file_with_missing_values(n_components, table, folder):
@@ -203,7 +203,7 @@ def test_classifier_gives_the_same_bits_for_a_file_with_missing_values(n_compone
         np.testing.assert_array_equal(getattr(actual, name)(source), getattr(expected, name)(incomplete))
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("memory", [SMALL, "1 GB"])
 def test_infinity_and_missing_weights_are_rejected_among_missing_values(memory, table, tmp_path):
     rows, _, weights, missing = table

@@ -24,7 +24,7 @@ def test_no_thread_outlives_a_fit(child):
     assert answer["after"] == answer["before"]
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("covariance_type", FAMILIES)
 def test_a_fork_after_a_fit_gives_the_same_bits(child, covariance_type):
@@ -136,7 +136,7 @@ SLOW = [
 ]
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @TIMERS
 @pytest.mark.parametrize(
     ("fit", "moment", "n_jobs"),
@@ -159,7 +159,7 @@ def test_an_interrupt_ends_fit_many(child, n_jobs):
     assert answer["same"], "later fits give other bits"
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @TIMERS
 @pytest.mark.parametrize("n_jobs", [3, 1])
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "score_samples"])

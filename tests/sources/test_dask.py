@@ -111,7 +111,7 @@ def mixture(**parameters):
     return GaussianMixture(4, **{"random_state": 0, "max_iter": 3, "tol": 0.0} | parameters)
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.pairwise
 @pytest.mark.parametrize("what", ["", "float32"])
 @pytest.mark.parametrize("structure", ["full", "tied", "diag"])
@@ -134,7 +134,7 @@ def test_truncated_em_gives_the_same_bits_as_in_memory(table, cluster):
     assert actual.outcome_ == expected.outcome_
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("structure", ["full", "tied", "diag"])
 def test_fit_to_a_weighted_dask_data_frame_gives_the_same_bits_as_in_memory(structure, table, cluster):
     whole, path = table
@@ -194,7 +194,7 @@ def test_a_chunk_with_more_rows_than_expected_is_reported(table, cluster):
         mixture().fit(da.concatenate([lazy, lazy]))
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.usefixtures("always_remote")
 def test_dask_source_passes_check_source(cluster, rng):
     def make_source(rows, row_weight):
@@ -205,7 +205,7 @@ def test_dask_source_passes_check_source(cluster, rng):
     check_source(make_source, rng)
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
 @pytest.mark.parametrize("call", streamed.CALLS)
 def test_calls_that_store_nothing_per_row_give_the_same_bits_as_arrays(call, cluster, rng):
@@ -253,7 +253,7 @@ def test_predictions_are_lazy_and_give_the_same_bits_as_in_memory(table, cluster
     assert gm.predict_proba(lazy.astype("f4")).dtype == np.float32
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 def test_predictions_of_one_source_have_different_task_keys(table, cluster, caplog):
     """Check that Dask's scheduler does not warn about deadlocks, as it does if it receives two tasks for a key."""
     source, scheduler = open(frame_of(table[1], CUTS["a few"])[NAMES]), logging.getLogger("distributed.scheduler")
@@ -367,7 +367,7 @@ def with_values(rows, changes):
     return rows
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
@@ -555,7 +555,7 @@ def test_large_integers_are_checked_over_all_partitions():
     assert len(gm.predict(dd.from_pandas(frame[:9], npartitions=2)).compute()) == 9
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
 @pytest.mark.parametrize("cuts", [CUTS["ragged"], [*range(1_000, N_ROWS, 1_000)]], ids=["ragged", "short"])
 @pytest.mark.parametrize("n_parts", [1, 4])
@@ -673,7 +673,7 @@ def test_an_interrupt_ends_a_wait_for_workers_and_leaves_no_tasks(empty_cluster,
     assert "never retrieved" not in caplog.text  # errors of tasks that Dask's `gather` leaves behind
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("ended", ["client", "scheduler"])
 @pytest.mark.usefixtures("always_remote")
 def test_the_end_of_the_cluster_raises_connection_error(ended, empty_cluster):

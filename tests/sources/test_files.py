@@ -81,7 +81,7 @@ def expected(table):
 WEIGHTED = ["part-*.parquet", "slow.pq", "table.feather", "table.csv"]
 
 
-@pytest.mark.heavy(but=3)
+@pytest.mark.heavy(n_default=3)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("memory", [SMALL, "512 MB"])
 @pytest.mark.parametrize(
@@ -405,7 +405,7 @@ class TestColumns:
             open(tmp_path / "a.npy", weights="x2")
         assert "2 features (x0, x1)" in str(GaussianMixture().fit(tmp_path / "a.npy").summary())
 
-    @pytest.mark.heavy(but=2)
+    @pytest.mark.heavy(n_default=2)
     @pytest.mark.filterwarnings("ignore:Best performing", "ignore:.* is slow to read")
     @pytest.mark.parametrize("suffix", ["csv", "parquet"])
     @pytest.mark.parametrize("memory", ["64 MB", SMALL])
@@ -545,7 +545,7 @@ def slow_tables(folder, table):
     }
 
 
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(n_default=2)
 @pytest.mark.parametrize(
     "name", ["feather", "data set of CSV", "data set of Parquet", "data set of Parquet, in part", "data set of Arrow"]
 )
@@ -861,7 +861,7 @@ next(open({str(path)!r}, memory={SMALL!r}).blocks())
     assert (done.stdout, done.returncode) == ("fitted 2\n", 0), done.stderr
 
 
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(n_default=2)
 @pytest.mark.parametrize("call", streamed.CALLS)
 def test_calls_that_store_nothing_per_row_give_the_same_bits_as_arrays(call, tmp_path, monkeypatch, rng):
     rows = streamed.rows_of(LEAF_ROWS + 9_000, rng)

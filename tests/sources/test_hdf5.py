@@ -17,7 +17,7 @@ def file(tmp_path):
         yield opened
 
 
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(n_default=2)
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int16])
 @pytest.mark.parametrize("memory", ["1 MB", "1 GB"])
 def test_fit_to_an_hdf5_data_set_equals_the_fit_in_memory(file, memory, dtype, rng):

@@ -57,7 +57,7 @@ def n_passes_made():
     log.setLevel("NOTSET")
 
 
-@pytest.mark.heavy(but=3)
+@pytest.mark.heavy(n_default=3)
 @pytest.mark.parametrize(
     ("settings", "n_passes"),
     [
@@ -135,7 +135,7 @@ def test_bic_and_summary_of_the_fitted_rows_make_one_pass(method, table, tmp_pat
 KINDS = RowStatistics, Cells, PairwiseObservedCounts, DistinctDigests, Spread
 
 
-@pytest.mark.heavy(but=2)
+@pytest.mark.heavy(n_default=2)
 @pytest.mark.parametrize("may_have_nan", [False, True])
 @pytest.mark.parametrize("has_weights", [False, True])
 def test_survey_statistics_give_the_same_bits_for_any_blocks(has_weights, may_have_nan, table, rng):

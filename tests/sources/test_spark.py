@@ -234,7 +234,7 @@ def test_bayesian_fit_gives_the_same_bits_as_in_memory(whole, ragged):
     assert actual.score(source) == expected.score(whole[:, :-1], sample_weight=whole[:, -1])
 
 
-@pytest.mark.heavy(but=1)
+@pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("call", ["trim", "cv", "labels", "classes"])
 def test_calls_that_store_nothing_per_row_give_the_same_bits_as_arrays(call, spark, tmp_path, rng):
     import streamed  # imported here, because Spark's workers import this module without its neighbours

@@ -21,7 +21,7 @@ def marked_cases():
     return [pytest.param(case, id=name, marks=marks[i % 3]) for i, (name, case) in enumerate(CASES.items())]
 
 
-@pytest.mark.heavy(but=145)
+@pytest.mark.heavy(n_default=145)
 @pytest.mark.parametrize("case", marked_cases())
 def test_each_case_gives_its_known_result(case):
     expected_error = pytest.raises(ValueError, match=REJECTION) if case.may_reject else contextlib.nullcontext()

@@ -19,7 +19,7 @@ from gaussmix._src.numerics.frames import Frame, listed_columns
 from gaussmix._src.numerics.rows import MAX_TOTAL_WEIGHT, MIN_MERGED_INTEGER, in_whole_steps, unit_of_weights
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.opening import is_table
-from gaussmix._src.validation.parameters import check_floats, check_no_column_name
+from gaussmix._src.validation.parameters import check_floats, check_row_floats
 from gaussmix._src.validation.rows import as_rows
 
 
@@ -295,8 +295,7 @@ def _row_weights(sample_weight: Any, n_rows: int) -> Array | None:
     """Check and return the weights of the rows of a single table; return None if no weights were passed."""
     if sample_weight is None:
         return None
-    check_no_column_name("sample_weight", sample_weight)
-    weight = check_floats("sample_weight", sample_weight)
+    weight = check_row_floats("sample_weight", sample_weight)
     if weight.shape != (n_rows,):
         raise ValueError(f"sample_weight.shape == {weight.shape}, expected {(n_rows,)}: one number for each row.")
     return weight

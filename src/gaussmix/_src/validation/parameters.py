@@ -213,10 +213,11 @@ def check_floats(parameter: str, values: ArrayLike) -> Array:
     raise ValueError(f"{parameter} must be real numbers, not complex numbers.")
 
 
-def check_no_column_name(parameter: str, values: Any) -> None:
-    """Raise ValueError if a parameter with one number for each row is text, such as the name of a column."""
+def check_row_floats(parameter: str, values: ArrayLike) -> Array:
+    """Convert the values of all rows, as `check_floats` does; raises ValueError for text, such as a column's name."""
     if isinstance(values, str):
         raise ValueError(f"{parameter}={values!r} is text. Pass the values of the column, and leave it out of X.")
+    return check_floats(parameter, values)
 
 
 MISSING = ("allow", "error")

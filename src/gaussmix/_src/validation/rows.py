@@ -23,7 +23,7 @@ from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.opening import IN_MEMORY, SEVERAL, is_table, open
 from gaussmix._src.sources.row_statistics import Cells, Fingerprint
-from gaussmix._src.validation.parameters import check_floats, check_name, check_no_column_name
+from gaussmix._src.validation.parameters import check_name, check_row_floats
 
 RowsLike = ArrayLike | Source | PathLike[str]  # type of X; lazy frames work, but type checkers reject them
 
@@ -378,8 +378,7 @@ def check_row_weight(sample_weight: ArrayLike, n_rows: int, *, may_vanish: bool 
     Raises ValueError if weights are not finite numbers ≥ 0, have the wrong shape, are all 0, or have a sum that is too
     large.
     """
-    check_no_column_name("sample_weight", sample_weight)
-    weight = check_floats("sample_weight", sample_weight)
+    weight = check_row_floats("sample_weight", sample_weight)
     if weight.ndim == 0:
         weight = np.full(n_rows, float(weight))
     if weight.ndim != 1:

@@ -19,7 +19,7 @@ from gaussmix._src.numerics.arrays import Array, Indices, plain_array
 from gaussmix._src.numerics.frames import Frame
 from gaussmix._src.numerics.rows import bad_cell
 from gaussmix._src.sources.base import Source
-from gaussmix._src.validation.parameters import check_floats, check_label_order, check_no_column_name
+from gaussmix._src.validation.parameters import check_floats, check_label_order, check_row_floats
 
 UNLABELLED = -1
 _UNLABELLED_TEXT = ("-1", "-1.0", "nan")  # NumPy converts -1, -1.0 and NaN to these texts if a list also has texts
@@ -229,8 +229,7 @@ def check_target(y: ArrayLike | None, n_rows: int) -> Array:
         raise ValueError(
             "A regressor requires y to be passed, but the target y is None. Pass y, or set targets to columns of X."
         )
-    check_no_column_name("y", y)
-    values = check_floats("y", y)
+    values = check_row_floats("y", y)
     if values.ndim not in (1, 2) or 0 in values.shape[1:]:
         raise ValueError(f"y must have shape (n_samples,) or (n_samples, n_targets), not {values.shape}.")
     if len(values) != n_rows:

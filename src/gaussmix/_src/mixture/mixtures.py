@@ -44,7 +44,7 @@ class Mixtures(Sequence[Mixture]):
     Notes
     -----
     An integer in brackets is the index of a group, so that ``mixtures[0]`` is the mixture of the first group. If the
-    keys are integers, use `get_mixture` to access a mixture by its key. ``key in mixtures`` is whether a group has this
+    keys are integers, use `get_mixture` to access a mixture by its key. ``key in mixtures`` is True if a group has this
     key. If a group has no mixture, indexing and `get_mixture` raise ValueError with the reason in `errors`, and `items`
     leaves the group out.
 
@@ -123,7 +123,9 @@ class Mixtures(Sequence[Mixture]):
 
     def __contains__(self, value: object) -> bool:
         """Return whether `value` is the key or the mixture of a group."""
-        return value in self.keys or any(mixture == value for _, mixture in self.items())
+        if isinstance(value, Mixture):
+            return any(mixture == value for _, mixture in self.items())
+        return value in self._positions
 
     def __repr__(self) -> str:
         _, n_components, n_features = self.means.shape

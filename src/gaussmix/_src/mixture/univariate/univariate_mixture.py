@@ -120,8 +120,8 @@ class UnivariateMixture:
     def quantile(self, p: ArrayLike) -> Array:
         """Return the quantiles of probabilities p, in the shape of p; raises TypeError or ValueError for invalid p."""
         wanted = check_probabilities("p", p)
-        parts = pieces((wanted.size, len(self.means)))
-        return np.concatenate([inverse_cdf(self, wanted.ravel()[part]) for part in parts]).reshape(wanted.shape)[()]
+        flat, parts = wanted.ravel(), pieces((wanted.size, len(self.means)))
+        return np.concatenate([inverse_cdf(self, flat[part]) for part in parts]).reshape(wanted.shape)[()]
 
 
 def inverse_cdf(line: UnivariateMixture, p: Array) -> Array:

@@ -359,7 +359,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         self.class_count_ = known.class_weights
         mixture = best.classes.mixture.with_feature_names(self._names)
         on_ridge = [] if best.problem is None else self._warn_of_ridge(best.classes, best.problem)
-        outcome = None if best.em_fit is None else _join_runs(*best.em_fit, self._names)
+        outcome = None if best.em_fit is None else _make_ending(*best.em_fit, self._names)
         outcome = None if outcome is None else replace(outcome, diagnostics=[*outcome.diagnostics, *on_ridge])
         n_fixed, dtype = mixture.n_parameters - best.n_parameters, known.data.raw_source.dtype
         what = mixture._model, mixture.feature_names, dtype, n_fixed
@@ -431,7 +431,7 @@ def _label_rows(
     return X, source.with_assignment(encode(y, source.n_rows))
 
 
-def _join_runs(run: EMState, problem: Problem, plan: Plan, names: Sequence[str] | None) -> Ending:
+def _make_ending(run: EMState, problem: Problem, plan: Plan, names: Sequence[str] | None) -> Ending:
     """Return the outcome of EM for all classes together."""
     certificate = find_certificate(problem, run, [run.trace], is_requested=plan.check_maximum)
     ending = Ending.from_run(run, [run.trace], plan.stopping, None, certificate)

@@ -303,8 +303,8 @@ class GaussianMixtureIC(LikelihoodEstimator):
         for result in results:
             weak = list[Diagnosis]()
             if result.final_state is not None and result.failure is None:
-                best_problem = selection.candidate_problem(result.candidate)
-                weak = diagnose_ridge(best_problem, result.final_state.model, constant, self._names)
+                candidate_problem = selection.candidate_problem(result.candidate)
+                weak = diagnose_ridge(candidate_problem, result.final_state.model, constant, self._names)
             sentences.append(ridge_causes(weak) or None)
         return sentences
 

@@ -139,12 +139,12 @@ class ComponentDisplay(FeatureDisplay):
         ax = self._on(ax)
         pens = component_pens(len(self.weights), colors, background(ax))
         self.colors_: list[Any] = [pen.color for pen in pens]
-        row_pens, is_line = dict(row_kwargs or {}), self.means.shape[1] == 1
+        row_options, is_line = dict(row_kwargs or {}), self.means.shape[1] == 1
         if is_line:
-            self.rows_: Any = draw_histogram(ax, self.rows[:, 0], self.row_weight, row_pens)
+            self.rows_: Any = draw_histogram(ax, self.rows[:, 0], self.row_weight, row_options)
         else:
             box = covered(self.means, self.covariances)
-            self.rows_ = draw_rows(ax, self.rows, self.labels, self.certainty, pens, box, row_pens)
+            self.rows_ = draw_rows(ax, self.rows, self.labels, self.certainty, pens, box, row_options)
         parts = self.weights, self.means, self.covariances
         how: dict[str, Any] = {"options": dict(component_kwargs or {}), "has_fill": is_line or len(pens) < N_MANY}
         self.components_: list[Any] = draw_components(ax, *parts, pens, radii, **how)

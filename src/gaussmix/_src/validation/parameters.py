@@ -283,8 +283,8 @@ def check_families(estimator: Any, n_features: int) -> list[Family]:
     """
     covariance_type = estimator.covariance_type
     if _means_all(covariance_type):
-        scalar = {name for alias, name in ALIASES.items() if len(alias) == 1}
-        return [family for family in FAMILIES.values() if family.in_all and (n_features > 1 or family.name in scalar)]
+        univariate = {name for alias, name in ALIASES.items() if len(alias) == 1}
+        return [each for each in FAMILIES.values() if each.in_all and (n_features > 1 or each.name in univariate)]
     families: dict[Family, None] = {}
     for structure in _named(covariance_type):
         check_features(structure, n_features)

@@ -25,7 +25,7 @@ from gaussmix._src.numerics.threads import cached_property, one_blas_thread
 _LOG_DEEP = -650.0  # log tail probability, in nats, below which `scipy.special.gammaincc` is close to underflow
 MAX_PEAKS = 256  # largest number of terms in the sum that `_log_bound` computes
 _DEPTH = 10.0  # nats; half of the distant points of `_radii` have a tail probability above exp(−3 · _DEPTH)
-_BOUND_STEP = 16  # number of levels for the lowest of which a bound is computed first
+_BOUND_STEP = 16  # number of levels in a group; a bound is first computed for the lowest level of each group
 _MAX_DIRECT = 1024  # for more levels at once, looking up masses that are computed for all points is faster
 
 MASS = 0.95  # default mass of the highest-density region; rows outside this region are outliers

@@ -29,9 +29,9 @@ MIN_PAIRS = 2**27  # if n_rows · n_components is below this, a fit by exact EM 
 # If the bound is below the log-likelihood by more than this (nats per row) plus two standard errors, steps also try
 # neighbours of randomly drawn candidate components. If the bound stays so low, the number of candidates is doubled.
 MAX_GAP = 2e-3
-# The gap is checked after this number of steps and at the end. If the first gap is wide, the gap is also checked after
-# each later number of steps that is a power of two. In earlier steps, the gap is wide because good candidate components
-# have not been found yet.
+# The gap is first checked after this number of steps. After fewer steps, it is wide because good candidate components
+# have not been found yet. If it is still wide, it is also checked after each later number of steps that is a power of
+# two. It is always checked at the end.
 FIRST_CHECK = 8
 # Maximum number of candidate components per row, because an outlier far from all components would require ever more
 # candidate components.

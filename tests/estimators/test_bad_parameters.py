@@ -234,7 +234,7 @@ SUGGESTIONS = {
                                             "GaussianMixture. Use n_components."),
     "gm.set_params(covariance_type__max_condition=9)": (ValueError, "because covariance_type='full' has no parameter"),
     "gm.set_params(prior__dof=9)": (ValueError, "Set prior to an object, such as NormalInverseWishart()."),
-    "gm.set_params(tol__size=9)": (ValueError, "tol__size can't be set, because tol=0.001 has no parameters."),
+    "gm.set_params(tol__=9)": (ValueError, "tol__ can't be set, because tol=0.001 has no parameters."),
     "GaussianMixture(covariance_type='all').fit(ROWS)": (ValueError, "use GaussianMixtureIC(n_components)."),
     "GaussianMixture(covariance_type=Full).fit(ROWS)": (TypeError, "is the class Full. Pass an instance: Full()."),
     "GaussianMixtureIC(covariance_type=[FactorAnalyzer]).fit(ROWS)": (TypeError, "FactorAnalyzer(n_factors)."),

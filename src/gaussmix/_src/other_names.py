@@ -176,15 +176,15 @@ def of_arguments(name: str, ours: Collection[str]) -> str:
 
 
 def check_parameter_names(estimator: Any, params: Mapping[str, Any]) -> None:
-    """Raise ValueError for a name in `params` that is neither a parameter of an estimator nor of an object in one."""
+    """Raise ValueError for a parameter that the estimator lacks, or that belongs to a value without parameters."""
     ours = estimator._get_param_names()
     for name in params:
-        own, _, inner = name.partition("__")
+        own, separator, _ = name.partition("__")
         if own not in ours:
             hint = of_arguments(name, ours)
             raise ValueError(f"Invalid parameter {name!r} for estimator {type(estimator).__name__}. {hint}")
         value = params.get(own, getattr(estimator, own))
-        if inner and not hasattr(value, "set_params"):
+        if separator and not hasattr(value, "set_params"):
             hint = f" Set {own} to an object, such as {_OBJECT[own]}()." if own in _OBJECT else ""
             raise ValueError(f"{name} can't be set, because {own}={value!r:.60} has no parameters.{hint}")
 

@@ -93,10 +93,9 @@ class _Fsspec(Store):
         """Return the current information about a file."""
         self._system.invalidate_cache()
         try:
-            info: dict[str, Any] = self._system.info(path)
+            return dict(self._system.info(path))
         except FileNotFoundError as error:
             raise error.__cause__ or error from None  # the server's message is in the cause
-        return info
 
 
 class StoredFile:

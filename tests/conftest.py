@@ -33,10 +33,7 @@ def pytest_configure(config):
     # A shell ignores SIGINT for commands behind "&" in a script, but some tests interrupt themselves.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    config.addinivalue_line(
-        "markers",
-        "heavy(n_default=0): a test that takes long; a default run includes only `n_default` of its cases",
-    )
+    config.addinivalue_line("markers", "heavy(n_default=0): a slow test; a default run includes only `n_default` cases")
     config.addinivalue_line("markers", "pairwise: a default run includes only some combinations of the parameters")
     config.addinivalue_line("markers", "one_block: a test for rows that are all in one block")
     if config.getoption("many_blocks"):

@@ -201,6 +201,7 @@ FAILED = [
     ("fit input.csv -k 300 -s full", "1 × fewer rows than components. Lower -k."),
     ("fit constant.csv -k 1 --reg-covar 0", "Column 'b' is constant. Leave it out, or raise --reg-covar."),
     ("report constant.csv -k 1:2 -o r.html", "Column 'b' is constant."),
+    ("fit x.csv -k 1 -s full", "raise --reg-covar, or choose --structure diag."),
     ("fit far.csv -k 1 -s full", "Remove the row, or fit with --trim."),
     ("fit constant.csv -k 1 --noise", "Leave out columns that are constant or determined by others."),
     ("fit input.csv -k 1 --criterion stability", "can't judge -k 1. Include larger numbers, such as -k 2:9, or"),

@@ -30,6 +30,7 @@ _OPTION_ADVICE = {  # maps advice for users of Python to advice for users of the
     "fit_many": "--by",
     "fit a GaussianMixture with trim": "fit with --trim",
     "set the prior of a GaussianMixture": "set --prior default",
+    "choose covariance_type='diag', or set the scale of a GaussianMixture's prior": "or choose --structure diag",
     "others, or set the volume: Noise(volume=…)": "others",
     "features=[…]": "--features A,B",
     "features=": "--features ",

@@ -189,6 +189,7 @@ def test_density_p_value_of_a_row_does_not_depend_on_other_rows():
     levels, samples = mixture.log_density(many), mixture._usual_levels
     each = [samples.log_mass_below(level[None])[0][0] for level in levels]
     np.testing.assert_array_equal(samples.log_mass_below(levels)[0], each)
+    assert (samples._steps[0] <= samples._log_bound(samples._levels)).all()
     other = mixture.density_p_value(rows[:2], n_points=4096, rng=np.random.default_rng(3))
     assert (other != together[:2]).any()
     np.testing.assert_allclose(other, together[:2], atol=0.05)

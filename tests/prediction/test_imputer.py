@@ -30,16 +30,15 @@ def X_nan(X, rng):
 @pytest.mark.parametrize("structure", sorted(FAMILIES))
 def test_transform_fills_missing_values_with_conditional_means(structure, X, X_nan):
     imputer = GaussianMixtureImputer(2, covariance_type=structure, random_state=0, max_iter=500).fit(X)
-    mixture, filled, missing = imputer.mixture_, imputer.transform(X_nan), np.isnan(X_nan)
+    mixture = imputer.mixture_
+    middle, (x, y) = mixture.means[:, :2].mean(axis=0), np.diff(mixture.means[:, :2], axis=0)[0]
+    X_nan[4] = [*middle + 1e9 * np.array([y, -x]), np.nan, np.nan]  # a row at the same distance of 1e9 from both means
+    filled, missing = imputer.transform(X_nan), np.isnan(X_nan)
     np.testing.assert_array_equal(filled[~missing], X_nan[~missing])
-    for row in range(len(X)):
-        known = np.flatnonzero(~missing[row])
-        if known.size == 0:
-            expected = mixture.weights @ mixture.means
-        elif known.size < 4:
+    for row in np.flatnonzero(missing.any(axis=1)):
+        known, expected = np.flatnonzero(~missing[row]), mixture.weights @ mixture.means
+        if known.size:
             expected = mixture.conditional_mean(X_nan[row : row + 1, known], known)[0]
-        else:
-            continue
         np.testing.assert_allclose(filled[row, missing[row]], expected, rtol=1e-9, atol=1e-9)
 
 

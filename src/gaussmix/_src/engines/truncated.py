@@ -54,7 +54,7 @@ N_ROUNDS = 3
 # candidate component of each row, in a quarter to two fifths of the time of the last passes, which try neighbours of
 # all candidate components. Eight of the last passes found at most 1 % more of the nearest components in 3 and 8
 # features, and 4 % more in 64 features.
-N_GREEDY_ROUNDS, N_FULL_ROUNDS = 3, 3
+N_GREEDY_ROUNDS, N_FULL_ROUNDS = 4, 3
 MAX_SAMPLED_ROWS = 16  # maximum number of rows per component in the sample that shows overlapping components
 _NO_SECOND_MOMENTS = MomentSpec(Second.NONE)
 

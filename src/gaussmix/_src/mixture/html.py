@@ -109,8 +109,8 @@ def _ellipses(mixture: MixtureBase, drawn: Indices) -> tuple[str, str]:
         )
     names = names_of(mixture)
     base = HEIGHT - _BOTTOM
-    beside = zip((base, base / 2, _EDGE), _axis_labels(names[1], low[1], high[1]), strict=True)
-    shapes += [_text(_LEFT - 7, up, *title, turned=True) for up, title in beside]
+    labels = zip((base, base / 2, _EDGE), _axis_labels(names[1], low[1], high[1]), strict=True)
+    shapes += [_text(_LEFT - 7, y, *label, turned=True) for y, label in labels]
     title = f"Components in {names[0]} and {names[1]}: ellipses reach two standard deviations from the means"
     return "".join(shapes) + _ends(names[0], low[0], high[0]), title
 

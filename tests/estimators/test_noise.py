@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from gaussmix import FAMILIES, DegenerateError, GaussianMixture, GaussianMixtureIC, Mixture, Noise, Restrictions
+from gaussmix._src.interfaces.block import Block
+from gaussmix._src.mixture.missing_values import Filling
 
 BOX = np.array([[-10.0, -8.0], [12.0, 9.0]])
 
@@ -151,6 +153,7 @@ def test_mixture_methods_without_a_formula_for_noise_reject_noise(rows):
         lambda: Mixture.concatenate([plain, mixture], [0.5, 0.5]),
         lambda: Mixture.concatenate(iter([plain, mixture]), [0.5, 0.5]),
         lambda: mixture.conditional_mean([[0.0]], known=[0]),
+        lambda: Filling(mixture, n_jobs=1, seed=None)(Block(0, np.array([[0.0, np.nan]]))),
         lambda: mixture.gradient([[0.0, 0.0]]),
         lambda: mixture.highest_density_level(0.5),
     ):

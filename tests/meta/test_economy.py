@@ -16,11 +16,11 @@ ROOT = Path(__file__).parents[2]
 MOST = {
     "src": 34412,
     "cpp": 14018,
-    "tests": 34007,
+    "tests": 34009,
     "bench": 2613,
     "tools": 626,
     "files": 1003,
-    "inner imports of tests": 339,
+    "inner imports of tests": 341,
     "monkeypatched names": 104,
 }
 PUBLIC = {"anndata", "export", "extend", "patched", "plot", "spark", "testing"}  # modules that users import from

@@ -81,7 +81,7 @@ class Filling:
     def __call__(self, block: Block) -> Rows:
         rows, rng = block.rows, None if self.seed is None else np.random.default_rng([self.seed, block.first_row])
         filled = np.repeat(rows.astype(np.float64, copy=False), math.prod(self.copies), axis=0)
-        if rng is None:
+        if rng is None and self.mixture.noise is None:  # with noise, `_values` raises an error
             self._fill_rare(filled)
         for indices, known in patterns(np.isnan(filled)):
             unknown = np.delete(np.arange(rows.shape[1]), known)

@@ -144,58 +144,61 @@ std::array<double, n_columns> variances(const std::array<const double*, n_column
     return spread;
 }
 
-// Returns the value that would have the index `index` if the values were sorted in the order that `before` defines. A
-// bound on the returned value is estimated from every kStride-th value, so that only the values up to the bound must be
+// The remaining value that follows the dropped values in sorted order, and the number of remaining values that equal it.
+struct Remaining {
+    double value, count;
+};
+
+// Finds the value that would have the index `n_dropped` if the values were sorted in the order that `before` defines.
+// A bound on this value is estimated from every kStride-th value, so that only the values up to the bound must be
 // partitioned. The index of the bound in the sample is a quarter and 4 values larger than the expected index of the
 // result, so that the result is nearly always within the bound; otherwise, all values are partitioned.
 template <class Before>
-double value_at(const Values& values, Index index, Before before, Values& close) {
-    const auto n_some = static_cast<Index>(values.size()) / kStride, bound_at = index * 5 / 4 / kStride + 4;
+Remaining first_remaining(const Values& values, Index n_dropped, Before before, Values& close) {
+    const auto n_some = static_cast<Index>(values.size()) / kStride, bound_at = n_dropped * 5 / 4 / kStride + 4;
     Index n_active = 0;
     close.resize(values.size());
     if (bound_at < n_some) {
         Values some = zeros(n_some);
         for (Index i = 0; i < n_some; ++i) some[i] = values[i * kStride];
         std::nth_element(some.begin(), some.begin() + bound_at, some.end(), before);
+        const double bound = some[bound_at];
         for (const double value : values) {
             close[n_active] = value;
-            n_active += !before(some[bound_at], value);
+            n_active += !before(bound, value);
         }
     }
-    if (n_active <= index) {
+    if (n_active <= n_dropped) {
         close = values;
         n_active = static_cast<Index>(values.size());
     }
-    std::nth_element(close.begin(), close.begin() + index, close.begin() + n_active, before);
-    return close[index];
+    const auto first = close.begin() + n_dropped, end = close.begin() + n_active;
+    std::nth_element(close.begin(), first, end, before);
+    return {*first, static_cast<double>(std::count(first, end, *first))};
 }
 
 // Computes a trimmed variance without sorting, for rows that all have weight 1. Deviations are taken from the smallest
 // or the largest remaining value, whichever is more frequent. `scratch` is overwritten.
-double trimmed_variance(const Values& values, Index dropped, Values& scratch) {
-    const double low = value_at(values, dropped, std::less<>(), scratch);
-    const double high = value_at(values, dropped, std::greater<>(), scratch);
-    if (low == high) return 0;
-    Index n_low = -dropped, n_high = -dropped;  // numbers of remaining values that equal `low` and `high`
-    for (const double value : values) {
-        n_low += value <= low;
-        n_high += value >= high;
-    }
-    const auto n_left = static_cast<double>(static_cast<Index>(values.size()) - 2 * dropped);
-    const double nearby = n_low < n_high ? high : low;
-    const double fraction = 1 / n_left, low_fraction = static_cast<double>(n_low) / n_left,
-                 high_fraction = static_cast<double>(n_high) / n_left;
+double trimmed_variance(const Values& values, Index n_dropped, Values& scratch) {
+    const Remaining low = first_remaining(values, n_dropped, std::less<>(), scratch);
+    const Remaining high = first_remaining(values, n_dropped, std::greater<>(), scratch);
+    if (low.value == high.value) return 0;
+    const auto n_left = static_cast<double>(static_cast<Index>(values.size()) - 2 * n_dropped);
+    const double nearby = low.count < high.count ? high.value : low.value;
+    const double fraction = 1 / n_left, low_fraction = low.count / n_left, high_fraction = high.count / n_left;
     const auto inside = [&](auto&& of) {
         std::array<double, kColumns> sums{};
         for (std::size_t i = 0; i < values.size(); ++i) {
-            sums[i % kColumns] += low < values[i] && values[i] < high ? of(values[i] - nearby) : 0.0;
+            // A mask sets the terms of other values to 0, because the processor could not predict a branch.
+            const std::uint64_t mask = -std::uint64_t{low.value < values[i]} & -std::uint64_t{values[i] < high.value};
+            sums[i % kColumns] += std::bit_cast<double>(mask & std::bit_cast<std::uint64_t>(of(values[i] - nearby)));
         }
         return fraction * ((sums[0] + sums[1]) + (sums[2] + sums[3]));
     };
-    const double mean = low_fraction * (low - nearby) + high_fraction * (high - nearby) +
+    const double mean = low_fraction * (low.value - nearby) + high_fraction * (high.value - nearby) +
                         inside([](double deviation) { return deviation; });
     const auto square = [&](double deviation) { return (deviation - mean) * (deviation - mean); };
-    return low_fraction * square(low - nearby) + high_fraction * square(high - nearby) + inside(square);
+    return low_fraction * square(low.value - nearby) + high_fraction * square(high.value - nearby) + inside(square);
 }
 
 // Computes a trimmed variance of weighted rows. The smallest and the largest value that remain may lose a part of their

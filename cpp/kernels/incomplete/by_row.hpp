@@ -78,13 +78,11 @@ public:
             for (Index i = 0; i < d_; ++i) add_to(row_mean(i), responsibility * expected(k, i));
         });
         const bool is_done = has_means && for_each_posterior(poll, [&](Index k, Vec r) {
-                                 for (Index i = 0; i < d_; ++i) {
+                                 for_each_covariance<0>(k, [&](Index i, Index j, Vec covariance) {
                                      const Vec offset = expected(k, i) - Vec::load(row_mean(i));
-                                     for (Index j = 0; j <= i; ++j) {
-                                         const Vec other = expected(k, j) - Vec::load(row_mean(j));
-                                         add_to(product(i, j), r * fma(offset, other, covariance<0>(k, i, j)));
-                                     }
-                                 }
+                                     const Vec other = expected(k, j) - Vec::load(row_mean(j));
+                                     add_to(product(i, j), r * fma(offset, other, covariance));
+                                 });
                              });
         if (!is_done) return false;
         for (int lane = 0; lane < batch.n_rows; ++lane) {
@@ -188,16 +186,12 @@ private:
             if (!any(less(Vec::zero(), responsibility))) continue;
             find_posterior<D>(k);
             double* sums = room_ + layout_.sums + k * n_moments(d) * kLanes;
-            const auto add = [&](Vec x) {
-                (Vec::load(sums) + x).store(sums);
-                sums += kLanes;
-            };
-            add(responsibility);
-            for (Index i = 0; i < d; ++i) add(responsibility * part(layout_.mean, i));
-            for (Index i = 0; i < d; ++i) {
-                for (Index j = 0; j <= i; ++j)
-                    add(responsibility * fma(part(layout_.mean, i), part(layout_.mean, j), covariance<D>(k, i, j)));
-            }
+            add_to(sums, responsibility);
+            for (Index i = 0; i < d; ++i) add_to(sums + (1 + i) * kLanes, responsibility * part(layout_.mean, i));
+            for_each_covariance<D>(k, [&](Index i, Index j, Vec covariance) {
+                const Vec product = fma(part(layout_.mean, i), part(layout_.mean, j), covariance);
+                add_to(sums + (1 + d + index(i, j)) * kLanes, responsibility * product);
+            });
             if (poll.is_cancelled(kLanes * (d + 3) * d * d)) return false;
         }
         return true;
@@ -247,43 +241,86 @@ private:
     }
 
     // Computes the conditional means of the latent rows relative to the mean of component k, and the quantities that
-    // `covariance` reads.
+    // `for_each_covariance` reads.
     template <int D>
     void find_posterior(Index k) {
+        for (Index j = 0; j < features<D>(); j += kTogether) {
+            with_constant(smaller(Index{kTogether}, features<D>() - j),
+                          [&](auto count) { regress<D, smaller(decltype(count)::value, kTogether)>(k, j); });
+        }
+    }
+
+    // Computes the same for `count` features, from feature `first` on.
+    template <int D, int count>
+    void regress(Index k, Index first) {
         const Index d = features<D>();
         const double* covariance = operands_ + operands_layout_.each_covariance + k * triangle(d);
         const double* mean = operands_ + operands_layout_.each_mean + k * d;
         const double* l = factors(k);
         const double* z = solved(k);
-        for (Index j = 0; j < d; ++j) {
-            double* v = room_ + layout_.regressed + j * d * kLanes;
-            Vec sum = Vec::zero();
-            for (Index i = 0; i < d; ++i) {
-                Vec value = Vec::broadcast(covariance[index(i, j)]) * part(layout_.present, i);
-                for (Index p = 0; p < i; ++p)
-                    value = fma(Vec::load(l + index(i, p) * kLanes), Vec::load(v + p * kLanes), value);
-                value.store(v + i * kLanes);
-                const Vec scaled = value * Vec::load(l + index(i, i) * kLanes);
-                (Vec::zero() - scaled).store(v + (d * d + i) * kLanes);
-                sum = fma(scaled, Vec::load(z + i * kLanes), sum);
+        double* v = room_ + layout_.regressed + first * d * kLanes;
+        Vec sum[count];
+        GAUSSMIX_UNROLL for (int c = 0; c < count; ++c) sum[c] = Vec::zero();
+        for (Index i = 0; i < d; ++i) {
+            const Vec here = part(layout_.present, i);
+            Vec value[count];
+            GAUSSMIX_UNROLL for (int c = 0; c < count; ++c) value[c] =
+                Vec::broadcast(covariance[index(i, first + c)]) * here;
+            for (Index p = 0; p < i; ++p) {
+                const Vec factor = Vec::load(l + index(i, p) * kLanes);
+                GAUSSMIX_UNROLL for (int c = 0; c < count; ++c) value[c] =
+                    fma(factor, Vec::load(v + (c * d + p) * kLanes), value[c]);
             }
-            const Vec seen = part(layout_.rows, j) - Vec::broadcast(mean[j]);
-            select(less(Vec::zero(), part(layout_.exact, j)), seen, sum).store(room_ + layout_.mean + j * kLanes);
+            const Vec inverse = Vec::load(l + index(i, i) * kLanes), z_i = Vec::load(z + i * kLanes);
+            GAUSSMIX_UNROLL for (int c = 0; c < count; ++c) {
+                value[c].store(v + (c * d + i) * kLanes);
+                const Vec scaled = value[c] * inverse;
+                (Vec::zero() - scaled).store(v + (d * d + c * d + i) * kLanes);
+                sum[c] = fma(scaled, z_i, sum[c]);
+            }
+        }
+        GAUSSMIX_UNROLL for (int c = 0; c < count; ++c) {
+            const Vec seen = part(layout_.rows, first + c) - Vec::broadcast(mean[first + c]);
+            select(less(Vec::zero(), part(layout_.exact, first + c)), seen, sum[c])
+                .store(room_ + layout_.mean + (first + c) * kLanes);
         }
     }
 
-    // Returns element (i, j) of the conditional covariance of each latent row.
-    template <int D>
-    Vec covariance(Index k, Index i, Index j) const {
-        const Index d = features<D>();
-        const double* v = room_ + layout_.regressed + i * d * kLanes;
-        const double* scaled = room_ + layout_.regressed + (d * d + j * d) * kLanes;
-        Vec sum = Vec::broadcast(operands_[operands_layout_.each_covariance + k * triangle(d) + index(i, j)]);
-        for (Index p = 0; p < d; ++p) sum = fma(Vec::load(v + p * kLanes), Vec::load(scaled + p * kLanes), sum);
-        const Vec unsure = (Vec::broadcast(1) - part(layout_.exact, i)) * (Vec::broadcast(1) - part(layout_.exact, j));
-        return sum * unsure;
+    // Calls use(i, j, element) for each element (i, j) on or below the diagonal of the conditional covariance of the
+    // latent rows.
+    template <int D, class Use>
+    void for_each_covariance(Index k, Use use) const {
+        for (Index j = 0; j < features<D>(); j += kTogether) {
+            for (Index i = j; i < features<D>(); ++i) {
+                with_constant(smaller(Index{kTogether}, i + 1 - j), [&](auto count) {
+                    covariances<D, smaller(decltype(count)::value, kTogether)>(k, i, j, use);
+                });
+            }
+        }
     }
 
+    // Calls use(i, j, element) for `count` elements of row i of the conditional covariance, from column `first` on.
+    template <int D, int count, class Use>
+    void covariances(Index k, Index i, Index first, Use use) const {
+        const Index d = features<D>();
+        const double* covariance = operands_ + operands_layout_.each_covariance + k * triangle(d) + index(i, first);
+        const double* v = room_ + layout_.regressed + i * d * kLanes;
+        const double* scaled = room_ + layout_.regressed + (d + first) * d * kLanes;
+        Vec sum[count];
+        GAUSSMIX_UNROLL for (int c = 0; c < count; ++c) sum[c] = Vec::broadcast(covariance[c]);
+        for (Index p = 0; p < d; ++p) {
+            const Vec other = Vec::load(v + p * kLanes);
+            GAUSSMIX_UNROLL for (int c = 0; c < count; ++c) sum[c] =
+                fma(other, Vec::load(scaled + (c * d + p) * kLanes), sum[c]);
+        }
+        const Vec unsure = Vec::broadcast(1) - part(layout_.exact, i);
+        GAUSSMIX_UNROLL for (int c = 0; c < count; ++c) {
+            use(i, first + c, sum[c] * (unsure * (Vec::broadcast(1) - part(layout_.exact, first + c))));
+        }
+    }
+
+    // number of columns that are computed together, so that the processor need not wait for each addition
+    static constexpr int kTogether = 4;
     const Shape& shape_;
     const Index d_;
     const RowsView& rows_;

@@ -322,6 +322,10 @@ def test_conditional_display_integrates_out_other_features():
     regressor = GaussianMixtureRegressor().fit(np.eye(3), [0.0, 1.0, 3.0])
     with pytest.raises(ValueError, match="Pass the target, too: from_estimator"):
         ConditionalDisplay.from_estimator(regressor, np.eye(3))
+    for targets, shown in ((None, ["a", "c"]), ([0], ["b", "a"]), ([0, 1], ["c", "a"])):
+        predictor = mixture if targets is None else GaussianMixtureRegressor(targets=targets).fit(mixture.sample(9)[0])
+        display = ConditionalDisplay.from_estimator(predictor, feature_names=["a", "b", "c"])
+        assert [display.ax_.get_xlabel(), display.ax_.get_ylabel()] == shown
     with pytest.raises(ValueError, match="feature and target are both 'c'"):
         ConditionalDisplay.from_estimator(mixture, feature="c")
     with pytest.raises(ValueError, match=r"target.*'d' is not one of 'a', 'b', 'c'"):

@@ -76,7 +76,7 @@ class ConditionalDisplay(Display):
         X: ArrayLike | None = None,
         y: ArrayLike | None = None,
         *,
-        feature: Feature = 0,
+        feature: Feature | None = None,
         target: Feature | None = None,
         coverages: Sequence[float] = (0.5, 0.9),
         feature_names: Sequence[str] | None = None,
@@ -93,7 +93,8 @@ class ConditionalDisplay(Display):
             or a `gaussmix.Mixture`.
         X, y : rows to show: predictors (n_samples, n_predictors) and targets (n_samples,) as in `fit` of the regressor,
             or X alone with all features of the mixture. By default no rows are shown.
-        feature : name of the feature on the horizontal axis, or its index among the features of the mixture.
+        feature : name of the feature on the horizontal axis, or its index among the features of the mixture. The
+            default is the first feature that the regressor does not predict or, without a regressor, the first feature.
         target : name or index of the predicted feature. The default is the regressor's first target or, without a
             regressor, the last feature of the mixture.
         coverages : probabilities of the bands, above 0 and below 1.
@@ -106,9 +107,10 @@ class ConditionalDisplay(Display):
         """
         mixture = get_mixture(estimator)
         names = choose_names(mixture.n_features, feature_names, mixture.feature_names)
-        last = np.atleast_1d(getattr(estimator, "targets_", -1))[0].item()
-        arguments = ("feature", feature), ("target", last if target is None else target)
-        indices = [feature_index(value, len(names), tuple(names), called) for called, value in arguments]
+        targets, features = np.atleast_1d(getattr(estimator, "targets_", ())).tolist(), (len(names), tuple(names))
+        predicted = feature_index((targets or [-1])[0] if target is None else target, *features, "target")
+        default = next((index for index in range(len(names)) if index not in (*targets, predicted)), 0)
+        indices = [feature_index(default if feature is None else feature, *features, "feature"), predicted]
         if indices[0] == indices[1]:
             raise ValueError(f"feature and target are both {names[indices[0]]!r}: choose two different features.")
         if y is None and np.asarray(X).shape[1:] == (getattr(estimator, "n_features_in_", 0),) != (mixture.n_features,):

@@ -254,3 +254,11 @@ def test_converged_lower_bound_and_n_iter_can_be_set(X):
     restored = pickle.loads(pickle.dumps(gm))
     assert (restored.converged_, restored.lower_bound_, restored.n_iter_) == (False, -1.5, 7)
     assert "7 steps, not converged" in gm._repr_html_()
+
+
+@pytest.mark.parametrize("name", ["means_", "precisions_cholesky_", "n_iter_"])
+def test_fitted_attributes_cannot_be_deleted(X, name):
+    gm = fitted(X)
+    with pytest.raises(AttributeError, match=f"^{name} is a result of fit and can't be deleted"):
+        delattr(gm, name)
+    assert hasattr(gm, name)

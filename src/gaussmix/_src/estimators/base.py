@@ -51,6 +51,9 @@ class FittedAttribute(ABC, Generic[T]):
     def __get__(self, estimator: Any, owner: type | None = None) -> Self | T:
         return self if estimator is None else self._read(estimator)
 
+    def __delete__(self, estimator: Any) -> None:
+        raise AttributeError(f"{self._name} is a result of fit and can't be deleted. Use sklearn.base.clone.")
+
     @abstractmethod
     def _read(self, estimator: Any) -> T:
         """Return the attribute; raises AttributeError if the fit has no such value, and NotFittedError before `fit`."""

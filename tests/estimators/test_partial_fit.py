@@ -274,6 +274,7 @@ def test_partial_fit_rejects_float64_after_float32(rng):
         ({"restrictions": Restrictions(equal_weights=True)}, "restrictions"),
         ({"noise": True}, "noise"),
         ({"trim": 0.1}, "trim"),
+        ({"label_components": {"a": [0]}}, "label_components"),
         ({"weight_type": "precision"}, "weight_type='precision'"),
         ({"degenerate": "drop"}, "degenerate"),
     ],

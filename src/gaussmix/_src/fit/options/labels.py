@@ -19,6 +19,8 @@ class KnownLabels(FitOption):
 
     def check_parameters(self) -> Sequence[str]:
         self._labels, self._groups = self.arguments.get("labels"), getattr(self.estimator, "label_components", None)
+        if "partial_fit" in self.arguments:
+            return ("label_components",)
         if self._labels is None:
             # An error is raised if label_components is set without labels.
             check_labels(None, self._groups, 0, [1], has_noise=False)

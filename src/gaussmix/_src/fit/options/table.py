@@ -45,7 +45,7 @@ _STREAM_ERROR = "partial_fit does not support {}. Use fit."
 _FIT_MANY_ERROR = "fit_many does not support {}. Remove it, or fit the groups one by one."
 _UNSUPPORTED_IN_STREAMS = (
     "posterior", "trim", "noise", "covariance_type='factor_analyzer'", "weight_type='precision'", "degenerate='drop'",
-    "degenerate='repair'", "degenerate='error'", "prior", "restrictions",
+    "degenerate='repair'", "degenerate='error'", "prior", "restrictions", "label_components",
 )  # fmt: skip
 _UNSUPPORTED_IN_FIT_MANY = (
     "posterior", "callbacks", "max_time", "checkpoint", *INITIAL_PARAMETERS, "warm_start", "noise", "verbose",

@@ -206,6 +206,12 @@ def test_a_target_that_equals_a_predictor_is_rejected_without_reg_covar(v_shaped
         GaussianMixtureRegressor(reg_covar=0).fit(both, y)
 
 
+def test_a_target_without_a_name_gets_a_name_that_no_predictor_has():
+    for y, names in ((Y, ("y_",)), (ROWS[:, :2], ("y0_", "y1_"))):
+        frame = FRAME.set_axis(["y", "y0", "depth"], axis=1)
+        assert GaussianMixtureRegressor().fit(frame, y).mixture_.feature_names == (*frame.columns, *names)
+
+
 @pytest.mark.parametrize("n_components", [1, [1, 2]])
 @pytest.mark.parametrize("named", [False, True])
 def test_errors_and_warnings_name_the_target(named, n_components):
@@ -245,6 +251,13 @@ BAD = {
     "infinity": ({}, ROWS, np.where(Y == 1, np.inf, Y), ValueError, "Input y contains infinity or a value too large"),
     "text": ({}, ROWS, ["a"] * 20, ValueError, "y must be an array of numbers"),
     "the name of a column": ({}, ROWS, "b", ValueError, "y='b' is text. Pass the values of the column, and leave"),
+    "a target in X": (
+        {},
+        FRAME,
+        FRAME["width"],
+        ValueError,
+        "y and X both have a column 'width'. Leave the target out",
+    ),
     "too short": ({}, ROWS, Y[:5], ValueError, "y has 5 rows, but X has 20"),
     "three dimensions": ({}, ROWS, Y.reshape(20, 1, 1), ValueError, "y must have shape (n_samples,)"),
     "no target": ({}, ROWS, np.empty((20, 0)), ValueError, "y must have shape (n_samples,)"),

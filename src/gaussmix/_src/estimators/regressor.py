@@ -237,7 +237,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         if self.targets is None:
             values = check_target(y, source.n_rows)
             columns = values.reshape(source.n_rows, -1)
-            names = (*(names or invented_names(n_features)), *target_names(y, columns.shape[1]))
+            names = (*(names or invented_names(n_features)), *target_names(y, columns.shape[1], {*(names or ())}))
             indices = np.arange(n_features, n_features + columns.shape[1])
             return columns, indices if values.ndim == 2 else int(indices[0]), names
         if y is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Set
 from datetime import date, time, timedelta
 from functools import partial, reduce
 from numbers import Number, Real
@@ -241,13 +242,22 @@ def check_target(y: ArrayLike | None, n_rows: int) -> Array:
     return values
 
 
-def target_names(y: Any, n_targets: int) -> tuple[str, ...]:
-    """Return the column names of a data frame or series, or default names: y for one target, y0, y1, … for several."""
+def target_names(y: Any, n_targets: int, taken: Set[str] = frozenset()) -> tuple[str, ...]:
+    """Return the column names of a data frame or series, or default names: y for one target, y0, y1, … for several.
+
+    Default names end in as many underscores as needed to differ from `taken`, the names of the predictors. Raises
+    ValueError if a column of y has the name of a predictor.
+    """
     frame = Frame.from_table(y)
     names: list[Any] = [getattr(y, "name", None)] if frame is None else list(frame.names)
     if len(names) == n_targets and all(isinstance(name, str) and name for name in names):
+        if both := taken & {*names}:
+            raise ValueError(f"y and X both have a column {min(both)!r}. Leave the target out of X, or rename it.")
         return tuple(names)
-    return ("y",) if n_targets == 1 else tuple(f"y{index}" for index in range(n_targets))
+    defaults = ["y"] if n_targets == 1 else [f"y{index}" for index in range(n_targets)]
+    while taken & {*defaults}:
+        defaults = [f"{name}_" for name in defaults]
+    return tuple(defaults)
 
 
 def check_targets(targets: Features, n_features: int, names: tuple[str, ...] | None) -> Indices:

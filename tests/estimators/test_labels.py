@@ -187,6 +187,8 @@ INVALID = {
     "no component": (np.zeros(N_ROWS, int), {"label_components": {0: [1.5]}}, "not a component's index"),
     "unknown": (np.zeros(N_ROWS, int), {"label_components": {-1: [0]}}, "-1, which means unknown"),
     "beyond": (np.zeros(N_ROWS, int), {"label_components": {0: [8]}}, "labels use component 8"),
+    "sets": ([{0}] * N_ROWS, {}, "labels must be a list or an array of numbers or text, not of type set"),
+    "lists": ([[0], *[[0, 1]] * (N_ROWS - 1)], {}, "labels must contain one label for each row, not lists of"),
     "without": (None, {"label_components": {0: [0]}}, "fit also needs the argument labels"),
 }
 

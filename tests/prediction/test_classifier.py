@@ -404,6 +404,8 @@ BAD = {
     "nothing but NaN": ({}, np.full(20, np.nan), "y contains no classes, because every label is missing"),
     "one class and None": ({}, np.array(["a", None] * 10, dtype=object), "y contains only one class, 'a'"),
     "numbers beside text": ({}, np.array(["a", 3] * 10, dtype=object), "y mixes text and other values, such as 'a'"),
+    "sets": ({}, [{0}, {1}] * 10, "y must be a list or an array of numbers or text, not of type set."),
+    "lists": ({}, [[0], [0, 1]] * 10, "y must contain one label for each row, not lists of different lengths."),
     "continuous": ({}, np.linspace(0, 1, 20), "Unknown label type: continuous"),
     "dates": ({}, [None, *[date(2020, 1, 1), date(2020, 1, 2)] * 9, None], "y contains dates, times or durations."),
     "few rows": ({"n_components": 3}, [0] * 18 + [1] * 2, "Class 1: Expected n_samples >= n_components"),

@@ -138,10 +138,7 @@ def _to_user_labels(labels: Any, label_components: Any, n_rows: int, max_compone
             raise ValueError("label_components assigns components to labels, so fit also needs the argument labels.")
         return None
     labels = _without_masks(labels)
-    try:
-        array = label_array(labels)
-    except ValueError as error:
-        raise ValueError(f"labels is not an array: {error}") from None
+    array = label_array(labels, "labels")
     if array.dtype in ("M8[ns]", "m8[ns]"):  # as Python objects, these times become integers
         raise ParameterTypeError(
             "labels contains times in nanoseconds. Convert them to text, and name the texts in label_components."

@@ -42,8 +42,12 @@ def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArr
         raise ValueError("A classifier requires y to be passed, but the target y is None.")
     column = _labels(y, n_rows, warn=True)
     cells = _check_no_times(distinct_values(column))
-    if any(isinstance(value, float) and np.isinf(value) for value in cells.tolist()):
-        _check_finite(column)
+    infinite = [value for value in cells.tolist() if isinstance(value, float) and np.isinf(value)]
+    if infinite:
+        row = min(map(column.tolist().index, infinite))
+        raise ValueError(
+            f"Input y contains infinity or a value too large for dtype('float64'): row {row}. Pass class labels."
+        )
     known = ~_is_unlabelled(cells)
     if len(set(cells[known].tolist())) < 2:
         known = np.ones(len(cells), dtype=bool)
@@ -115,18 +119,25 @@ def _labels(y: ArrayLike, n_rows: int, *, warn: bool = False) -> NDArray[Any]:
     column, frame = y, Frame.from_table(y)
     if frame is not None and len(frame.names) == 1:
         column = frame.data.get_column(frame.names[0])
-    cells: NDArray[Any] = np.asarray(column_or_1d(label_array(column), warn=warn))
+    cells: NDArray[Any] = np.asarray(column_or_1d(label_array(column, "y"), warn=warn))
     if len(cells) != n_rows:
         raise ValueError(f"y has {len(cells)} labels, but X has {n_rows} rows: inconsistent numbers of samples.")
     return cells
 
 
-def label_array(labels: Any) -> NDArray[Any]:
+def label_array(labels: Any, called: str) -> NDArray[Any]:
     """Convert labels to an array; integers and booleans with missing values become objects, not floats.
 
-    As floats, different integers above 2⁵³ may be equal, and booleans would be numbers.
+    As floats, different integers above 2⁵³ may be equal, and booleans would be numbers. Raises ValueError for
+    sets, dictionaries and lists of different lengths; `called` is the name of the argument.
     """
-    array = np.asarray(plain_array(labels, None))
+    try:
+        array = np.asarray(plain_array(labels, None))
+    except ValueError:
+        raise ValueError(f"{called} must contain one label for each row, not lists of different lengths.") from None
+    for kind in {*map(type, array.flat)} if array.dtype == object else ():
+        if not issubclass(kind, Hashable):
+            raise ValueError(f"{called} must be a list or an array of numbers or text, not of type {kind.__name__}.")
     kinds = {*map(type, labels)} if array.dtype.kind == "U" and isinstance(labels, list | tuple) else ()
     if any(issubclass(kind, Number | np.bool_) for kind in kinds):
         return np.array(labels, dtype=object)  # NumPy has converted numbers to text, such as NaN to "nan"
@@ -210,14 +221,6 @@ def _check_no_times(cells: NDArray[Any]) -> NDArray[Any]:
             "y contains dates, times or durations. Convert them to text, for example by .astype(str)."
         )
     return cells
-
-
-def _check_finite(y: NDArray[Any]) -> None:
-    for row, value in enumerate(y.tolist()):
-        if isinstance(value, float) and np.isinf(value):
-            raise ValueError(
-                f"Input y contains infinity or a value too large for dtype('float64'): row {row}. Pass class labels."
-            )
 
 
 def check_target(y: ArrayLike | None, n_rows: int) -> Array:

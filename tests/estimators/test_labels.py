@@ -212,6 +212,15 @@ def test_labels_of_the_wrong_type_raise_type_error(labels, settings, groups):
         GaussianMixture(3, **settings).fit(groups[0], labels=labels)
 
 
+def test_components_without_rows_are_reported_with_advice_about_labels(groups):
+    labels = np.zeros(N_ROWS, int)
+    with pytest.warns(RuntimeWarning, match="component 1 lost its mass: .* Lower n_components, or change labels"):
+        GaussianMixture(2).fit(groups[0], labels=labels)
+    labels[0] = -1  # components 1 and 2 share this row
+    with pytest.warns(RuntimeWarning, match="it has the highest responsibility for no row"):
+        GaussianMixture(3).fit(groups[0], labels=labels)
+
+
 def test_gaussian_mixture_ic_rejects_fewer_components_than_labels(groups):
     with pytest.raises(ValueError, match="labels use component 2; with n_components=2"):
         GaussianMixtureIC([2, 3], random_state=0).fit(groups[0], labels=groups[1])

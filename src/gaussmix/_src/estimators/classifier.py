@@ -196,7 +196,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
                 best = self._several_components_each(known, stopping, began)
             self._publish_classes(best, known, RowSummary.from_source(source, rows, None, began))
             if best.em_fit is not None:
-                warn_about_run(best.em_fit.final_state, source, self._names)
+                warn_about_run(best.em_fit.final_state, known.data, self._names)
         return self
 
     def predict(self, X: RowsLike) -> NDArray[Any]:

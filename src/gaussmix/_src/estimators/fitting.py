@@ -96,7 +96,7 @@ def make_fitted(best: BestRun, plan: Plan, row_summary: RowSummary, names: Seque
     is_rounded = bool((run.model.covariances.rounding_error > MIN_ROUNDING).any())
     is_unusual = is_rounded or bool(trace.frozen_components or trace.events or constant or distinct_note)
     if is_unusual or skip_reason is not None or not has_converged:
-        report.messages.warn_about_run(run, rows, names, skip_reason, objective.objective_name)
+        report.messages.warn_about_run(run, problem.data, names, skip_reason, objective.objective_name)
     if distinct_note and plan.candidate is None and (problem.ridge or len(constant) < rows.n_features):
         warn(distinct_note, report.messages.CollapseWarning)  # not in a model selection, where collapses are common
     if constant and not problem.ridge:  # No warning is needed if the user has set `reg_covar`.

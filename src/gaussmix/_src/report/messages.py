@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from gaussmix._src.fit.after.diagnostics import Names
     from gaussmix._src.fit.candidates import Result, ResultsTable
     from gaussmix._src.fit.fitted import Diagnosis
-    from gaussmix._src.fit.problem import Problem
-    from gaussmix._src.sources.base import Source
+    from gaussmix._src.fit.problem import Problem, TrainingData
 
 _FAILURE_ADVICE = {
     FreezeReason.LOST: "mean and covariance were frozen when no row was left. Lower n_components, or try another start "
@@ -53,14 +52,14 @@ class SearchWarning(RuntimeWarning):
 
 
 def warn_about_run(
-    run: EMState, rows: Source, names: Names, left_out: Outcome | None = None, raised: str = LIKELIHOOD
+    run: EMState, data: TrainingData, names: Names, left_out: Outcome | None = None, raised: str = LIKELIHOOD
 ) -> None:
     """Warn if the best EM run ended early or lost components, or if runs were skipped; `raised` is the objective."""
     if run.trace.frozen_components:
         families = [run.model.family] if run.trace.collapsed_components else []
-        columns = after.diagnostics.SingularColumns.find(rows, families)
+        columns = after.diagnostics.SingularColumns.find(data.raw_source, families)
         dependent = columns.describe(names) if columns.dependent else ""
-        warn(frozen_sentence(run.trace, names, dependent), CollapseWarning)
+        warn(frozen_sentence(run.trace, names, dependent, has_labels=data.labels is not None), CollapseWarning)
     warn(rounding_sentence(run.model.covariances.rounding_error))
     if run.outcome is Outcome.TIME_LIMIT:
         warn(run.outcome.sentence(raised), ConvergenceWarning)
@@ -70,16 +69,19 @@ def warn_about_run(
         warn(SKIP_REASONS[left_out], ConvergenceWarning)
 
 
-def frozen_sentence(trace: Trace, names: Names, dependent: str = "") -> str | None:
+def frozen_sentence(trace: Trace, names: Names, dependent: str = "", *, has_labels: bool = False) -> str | None:
     """Return a warning that lists frozen components with reasons and remedies; None if no component is frozen.
 
-    `dependent` is a message about linearly dependent columns, which cause a collapse whatever the number of rows.
+    `dependent` is a message about linearly dependent columns, which cause a collapse whatever the number of rows. If
+    `has_labels`, labels may leave no row to a component.
     """
     sentences = []
     for reason, advice in _FAILURE_ADVICE.items():
         components = sorted(k for k, why in trace.frozen_components.items() if why is reason)
         if components:
             happened = reason.value if len(components) == 1 else reason.value.replace(" its ", " their ")
+            if has_labels and reason is FreezeReason.LOST:
+                advice = "mean and covariance were frozen when no row was left. Lower n_components, or change labels."
             if dependent and reason is FreezeReason.COLLAPSED:
                 happened, advice = "collapsed", f"mean and covariance were frozen before that. {dependent}"
             ends = (event for event in trace.events if event.component in components and event.remedy == "freeze")

@@ -287,6 +287,7 @@ def diagnose_ridge(
         length = np.abs(directions[k])
         if counts[k] <= model.n_features:
             cause = f"{counted(int(counts[k]), 'distinct row')} for {counted(model.n_features, 'column')}"
+            cause = cause if counts[k] else "the highest responsibility for no row"
         elif is_constant[k].any():
             cause = f"one value, or nearly so, in {columns_text(np.flatnonzero(is_constant[k]).tolist(), names)}"
         else:

@@ -160,6 +160,7 @@ USAGE = [  # commands, and a part of their error message
         (f"{words} --weights waiting", "'waiting' can't be both a feature and the column of weights.")
         for words in ("score m.gmm input.csv", "plot m.gmm input.csv -o p.png", "describe m.gmm --inference input.csv")
     ),
+    ("fit input.csv -k 2 -s full --max-condition 0.5", "--max-condition 0.5 must be a finite number ≥ 1. See"),
     ("sample m.gmm", "-n"),
     ("sample m.gmm -n 0", "-n"),
     ("sample m.gmm -n 1 -o m.gmm", "m.gmm"),
@@ -277,6 +278,7 @@ def test_an_error_prints_one_sentence_and_sets_the_exit_code(words, part, code, 
     assert all(notice.startswith("gaussmix: ") for notice in notices)
     assert "noise_volume" not in sentence
     assert "reg_covar" not in sentence
+    assert "n_samples" not in result.stderr
     if code == 2 and words.partition(" ")[0] in program.commands:
         assert sentence.endswith(f" See 'gaussmix {words.partition(' ')[0]} --help'.")
     assert sorted(input_folder.rglob("*")) == before

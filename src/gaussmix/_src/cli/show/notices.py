@@ -24,6 +24,8 @@ _OPTION_ADVICE = {  # maps advice for users of Python to advice for users of the
     "memory=": "--memory",
     "cache=": "--cache",
     "range(2, 10)": "-k 2:9",
+    "≥ 1, or None": "≥ 1",
+    "required by GaussianMixture": "required for a fit",
     "(y is -1 or missing)": "(an empty label)",
     "or n_components=None": "or leave out -k",
     "Leave such columns out and compare": "Leave such columns out by --exclude and compare",
@@ -56,6 +58,7 @@ _WORDS = {
     "init_params": "--start",
     "random_state": "--seed",
     "sample_weight": "--weights",
+    "n_samples": "the number of rows",
     **{name: f"--{name.replace('_', '-')}" for name in _SAME_WORDS.split()},
 }
 

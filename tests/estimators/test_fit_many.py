@@ -136,8 +136,12 @@ def test_fit_many_fits_or_reports_unusual_groups_as_fit_does(rng):
 def test_invalid_weights_are_an_error_of_their_group_alone(rng):
     weights = np.ones((6, 50))
     weights[0, 3], weights[1, 4], weights[2], weights[3, 0], weights[4, 2:] = np.nan, -1.0, 0.0, 1e151, 0.0
-    mixtures = assert_equals_single_fits(make_groups(rng, 6, 50, 2), 3, list(weights))
+    groups = make_groups(rng, 6, 50, 2)
+    mixtures = assert_equals_single_fits(groups, 3, list(weights))
     assert sorted(mixtures.errors) == [0, 1, 2, 3, 4]
+    table, offsets = np.concatenate(groups), np.arange(0, 301, 50)
+    together = fit_quietly(table, 3, offsets=offsets, sample_weight=weights.ravel(), random_state=3)
+    assert together.errors == mixtures.errors | {1: mixtures.errors[1].replace("row 4", "row 54")}
 
 
 def test_all_groups_have_the_same_seed_if_random_state_is_not_an_integer(rng):
@@ -177,7 +181,7 @@ def test_data_frames_are_grouped_by_a_column(library, is_weighted, table):
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars", "arrow"])
-def test_the_error_of_a_group_names_the_column(library, table):
+def test_the_error_of_a_group_names_the_column_and_the_row(library, table):
     frame, _ = table
     first = frame.index[frame["sensor"] == "west"][0]
     frame.loc[first, "b"] = np.inf
@@ -185,7 +189,7 @@ def test_the_error_of_a_group_names_the_column(library, table):
     data = {"pandas": frame, "polars": pl.from_pandas(frame), "arrow": as_arrow}
     mixtures = fit_quietly(data[library], 2, by="sensor", random_state=0)
     assert list(mixtures.errors) == ["west"]
-    assert "row 0, column 'b'" in mixtures.errors["west"]
+    assert f"row {first}, column 'b'" in mixtures.errors["west"]
 
 
 def test_offsets_divide_an_array_into_groups(rng):

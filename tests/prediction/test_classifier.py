@@ -453,6 +453,20 @@ def test_a_linearly_dependent_column_is_reported_with_its_classes():
         GaussianMixtureClassifier(reg_covar=0).fit(frame.assign(twice=2 * frame["x0"]), LABELS)
 
 
+def test_the_error_of_a_class_counts_the_rows_of_all_classes(rng):
+    X, y = rng.normal(size=(60, 2)), np.repeat(["a", "b"], 30)
+    X[[37, 45]] = [[1e12, 1e12], [2e12, 2e12]]
+    with pytest.raises(
+        ValueError, match=r"^Class 'b': .* Rows 37, 45 \(counted from 0\) are so far from all other rows"
+    ):
+        GaussianMixtureClassifier(1).fit(X, y)
+
+
+def test_a_long_list_of_classes_is_shortened(rng):
+    with pytest.warns(RuntimeWarning, match=r"^Class 0, class 1, .*, class 9 and 50 more rest on reg_covar"):
+        GaussianMixtureClassifier().fit(rng.normal(size=(60, 2)), np.arange(60))
+
+
 def test_a_class_of_one_row_warns_unless_covariances_are_shared():
     y = np.array([0] * 19 + [1])
     with pytest.warns(RuntimeWarning, match="Class 1 rests on reg_covar, because it has 1 distinct row for") as caught:

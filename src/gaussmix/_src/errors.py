@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import Enum
+from functools import partial
 from itertools import count
 from threading import local
 from typing import Any
@@ -174,11 +176,14 @@ class InvalidModelFileError(ValueError):
     """Error for a file that is damaged, truncated or not a model file of gaussmix."""
 
 
-def name_components(components: Sequence[int]) -> str:
-    """Return a phrase such as "component 2" or "components 0, 3"; the end of a long list is replaced by a count."""
-    shown = ", ".join(str(k) for k in components[:10])
-    others = f" and {len(components) - 10:,} more" if len(components) > 10 else ""
-    return f"component{'s' if len(components) > 1 else ''} {shown}{others}"
+def name_components(components: Sequence[int], names: Sequence[str] | None = None) -> str:
+    """Return a phrase such as "component 2" or "components 0, 3", or the components' names, if they have names.
+
+    The end of a long list is replaced by a count.
+    """
+    kind = f"component{'s' if len(components) > 1 else ''} " if names is None else ""
+    shown = ", ".join(str(k) if names is None else names[k] for k in components[:10])
+    return f"{kind}{shown}{f' and {len(components) - 10:,} more' if len(components) > 10 else ''}"
 
 
 def not_one_of(value: object, known: Iterable[str]) -> str:
@@ -220,11 +225,21 @@ def record_warnings() -> Iterator[list[tuple[str, type[Warning]]]]:
         vars(_recorder).update(before)
 
 
+def in_table(sentence: str, indices: Callable[[], Any]) -> str:
+    """Return a message about some rows of a table, in which row numbers are replaced by row numbers in the whole table.
+
+    `indices()` contains, for each of these rows, its index in the table.
+    """
+    renumbered = partial(re.sub, r"\d+", lambda number: str(indices()[int(number[0])]))
+    return re.sub(r"(?<!['\w])[Rr]ows? \d+(, \d+)*", lambda match: renumbered(match[0]), sentence)
+
+
 @contextmanager
-def about(subject: str) -> Iterator[None]:
+def about(subject: str, indices: Callable[[], Any]) -> Iterator[None]:
     """Add the subject, such as a class, at the beginning of errors and warnings from the `with` block.
 
-    References to `results_` are removed from warnings, because the results of one class are not stored.
+    `indices()` contains the indices of the subject's rows in X, so that messages name rows of X. References to
+    `results_` are removed from warnings, because the results of one class are not stored.
     """
     try:
         with warnings.catch_warnings(record=True) as caught:
@@ -232,9 +247,9 @@ def about(subject: str) -> Iterator[None]:
             yield
     except ValueError as error:
         kind = ParameterTypeError if isinstance(error, ParameterTypeError) else ValueError
-        raise kind(f"{subject}: {error}") from error
+        raise kind(f"{subject}: {in_table(str(error), indices)}") from error
     for warning in caught:
-        warn(f"{subject}: {warning.message}".removesuffix(REASONS_IN_RESULTS), warning.category)
+        warn(f"{subject}: {in_table(str(warning.message), indices)}".removesuffix(REASONS_IN_RESULTS), warning.category)
 
 
 def unknown_name(parameter: str, value: object, known: Iterable[str]) -> ValueError:

@@ -313,7 +313,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         fits = []
         for index, label in enumerate(self.classes_.tolist()):
             mine: Any = known.class_rows(index)
-            with about(f"Class {label!r}"):
+            with about(f"Class {label!r}", partial(known.class_indices, index)):
                 one = self._mixture_estimator(self._names)
                 one.set_params(check_maximum=False)  # The mixtures of all classes are checked together, later.
                 if self.max_time is not None:  # The fit of a class may use only the remaining time.

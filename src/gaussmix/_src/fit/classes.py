@@ -34,7 +34,7 @@ from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.interfaces.whitening.diagonal import DiagonalWhitening
 from gaussmix._src.mixture.class_mixtures import ClassMixtures
 from gaussmix._src.mixture.mixture import Mixture
-from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.arrays import Array, Indices
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.base import Source
 
@@ -120,6 +120,11 @@ class LabelledRows:
         """Return the rows that are known to be of the class `index`."""
         n_rows = int(self._class_totals[1][index])
         return self.data.raw_source.changed(partial(_rows_of_class, index=index), n_rows)
+
+    def class_indices(self, index: int) -> Indices:
+        """Return the indices of the rows of the class `index` in X; if X is not in memory, in the rows of the class."""
+        whole = self.data.raw_source.whole
+        return np.arange(self.class_rows(index).n_rows) if whole is None else np.flatnonzero(whole.assignment == index)
 
     def fit_one_component_each(self, families: Sequence[Family], ridge: float | None, stopping: StopRule) -> ClassFit:
         """Fit one component per class with each structure; return the fit of lowest BIC (the first if tied).

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from numbers import Integral
 from operator import itemgetter
 from typing import Any
@@ -18,7 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 from gaussmix._src.checks import check_count
 from gaussmix._src.engines import count_threads
 from gaussmix._src.engines.calls import GroupFits
-from gaussmix._src.errors import ParameterTypeError, record_warnings, warn
+from gaussmix._src.errors import ParameterTypeError, in_table, record_warnings, warn
 from gaussmix._src.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
 from gaussmix._src.estimators.gaussian_mixture import GaussianMixture
 from gaussmix._src.families.base import Family, check_features
@@ -239,7 +240,8 @@ class _GroupFits:
         refused = self.groups.refused.get(index)
         if refused is not None:
             return _Single(None, refused)
-        estimator, limit = clone(self.template), nullcontext() if max_threads is None else limit_threads(max_threads)
+        estimator, rows = clone(self.template), partial(self.groups.indices, index)
+        limit = nullcontext() if max_threads is None else limit_threads(max_threads)
         # With several threads the warnings of other code are not recorded, because `catch_warnings` is not thread-safe.
         others = warnings.catch_warnings(record=True) if max_threads is None else nullcontext()
         with record_warnings() as texts, limit, others as caught:
@@ -248,9 +250,9 @@ class _GroupFits:
             try:
                 estimator.fit(self.groups.table(index), sample_weight=self.groups.weight(index))
             except (ValueError, TypeError) as error:
-                return _Single(None, str(error))
+                return _Single(None, in_table(str(error), rows))
         texts += [(str(each.message), each.category) for each in caught or ()]
-        sentences = [sentence for sentence, category in texts if category is not ConvergenceWarning]
+        sentences = [in_table(text, rows) for text, category in texts if category is not ConvergenceWarning]
         return _Single(estimator, "", tuple(each for each in sentences if each != shared_note))
 
     def mixtures(self, fits: GroupFits | None, in_core: Indices) -> Mixtures:

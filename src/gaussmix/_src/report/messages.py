@@ -107,7 +107,7 @@ def ridge_causes(on_ridge: Sequence[Diagnosis], names: Sequence[str] | None = No
         components.setdefault(each.cause, []).append(-1 if each.component is None else each.component)
     sentences = []
     for cause, several in list(components.items())[:_MAX_CAUSES]:
-        named = name_components(several) if names is None else ", ".join(names[k] for k in several)
+        named = name_components(several, names)
         verb, rest = cause.split(" ", 1)
         plural = cause if len(several) == 1 else f"{_PLURALS[verb]} {rest.replace('it has', 'they have')}"
         sentences.append(f"{named[0].upper()}{named[1:]} {plural}.")

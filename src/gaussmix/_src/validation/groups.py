@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from sys import maxsize
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,8 @@ class Grouped:
     row_weight : weights of `rows`, (n_rows,); None if the user passed no weights.
     first, size : for each group, the index of its first row in `rows`, and its number of rows (0 if not numeric).
     names : feature names; None if the features have no names.
+    indices : function of the index of a group, which returns, for each of its rows, the index of the row in the
+        user's table; by default, each group is a table of its own.
     refused : dictionary from the index of each group that can't be fitted together with the other groups to the reason.
     """
 
@@ -46,6 +49,7 @@ class Grouped:
     first: NDArray[np.int64]
     size: NDArray[np.int64]
     names: tuple[str, ...] | None = None
+    indices: Callable[[int], Any] = lambda index: range(maxsize)
     refused: Mapping[int, str] = field(default_factory=dict)
 
     def for_core(self) -> tuple[RowGroups, Indices]:
@@ -166,7 +170,7 @@ def _from_tables(keys: tuple[Any, ...], tables: list[Any], weights: Sequence[Any
         np.cumsum(size) - size,
         size,
         names,
-        refused,
+        refused=refused,
     )
 
 
@@ -253,6 +257,7 @@ def _from_offsets(table: Any, offsets: ArrayLike, sample_weight: Any, template: 
         weight,
         first,
         _without_large_integers(table, first, size),
+        indices=lambda index: np.arange(ends[index], ends[index + 1]),
     )
 
 
@@ -288,6 +293,7 @@ def _from_frame(frame: Frame, by: Any, sample_weight: Any, template: BaseEstimat
         first,
         _without_large_integers(rows, first, size),
         None if text is None else tuple(text.tolist()),
+        indices,
     )
 
 

@@ -163,7 +163,7 @@ class SingularColumns:
             sentences.append(two_valued_sentence(self.two_valued, names))
         if self.n_rows is not None:
             sentences.append(
-                f"{counted(self.n_rows, 'row')} are too few for covariances between all features: raise "
+                f"{counted(self.n_rows, 'row')} can't determine covariances between all features: raise "
                 "reg_covar, choose covariance_type='diag', or set the scale of a GaussianMixture's prior."
             )
         return " ".join(sentences)

@@ -286,6 +286,11 @@ def test_invalid_probabilities_of_quantiles_are_rejected(p):
         regressor.predict_mixture(ROWS).quantiles(p)
 
 
+def test_score_asks_for_the_targets_of_a_fit_with_y():
+    with pytest.raises(ValueError, match=r"^score needs the targets y, because fit also received y\. Pass y\.$"):
+        GaussianMixtureRegressor().fit(ROWS, Y).score(ROWS)
+
+
 def test_score_rejects_masked_values_of_y():
     regressor = GaussianMixtureRegressor().fit(ROWS, Y)
     assert regressor.score(ROWS, np.ma.array(Y)) == regressor.score(ROWS, Y)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, ClassVar, Literal, Self, overload
+from typing import Any, ClassVar, Literal, Self, cast, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -192,11 +192,12 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         """Return R², the fraction of the variance of y that `predict` explains; with `targets`, y is read from X."""
         if y is not None or self.targets is None:
             _check_y_in_memory(X, y)
+            if y is None:
+                raise ValueError("score needs the targets y, because fit also received y. Pass y.")
             names = names_at(self.mixture_.feature_names, self._target_indices)
             if len(self._target_indices) > 1:  # the labels of a Series are not names of targets
                 check_order(y, names, "y")
-            rows: Any = X  # scikit-learn's type has no sources
-            return float(super().score(rows, plain_array(y), sample_weight))
+            return float(super().score(cast(Any, X), plain_array(y), sample_weight))
         source = check_source(self._with_all_columns(), X, sample_weight, reset=False)
         if source.n_rows < 2:
             warn("R² is not defined for fewer than two rows.", UndefinedMetricWarning)

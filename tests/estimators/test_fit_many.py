@@ -249,6 +249,7 @@ def test_a_group_with_another_number_of_columns_is_reported_by_key(rng):
         (np.zeros((4, 2)), {"offsets": [0.0, 4.0]}, ValueError, "must be integers"),
         (np.zeros((4, 2)), {"offsets": np.ma.array([0, 2, 4], mask=[0, 1, 0])}, ValueError, "must be integers"),
         ("rows.csv", {}, TypeError, "tables in memory"),
+        (pd.Series([1.5, 2.0]), {}, TypeError, "but group 0 is 1.5. Pass arrays or data frames."),
         (["abc"], {}, TypeError, "tables in memory, but group 0 is 'abc'"),
         ({"a": b"abc"}, {}, TypeError, "tables in memory, but group 'a' is b'abc'"),
         (pd.DataFrame({"a": [1.0, 2.0], "k": [0, 1]}), {"by": "k", "offsets": [0, 2]}, ValueError, "only one of them"),

@@ -138,9 +138,9 @@ def _from_tables(keys: tuple[Any, ...], tables: list[Any], weights: Sequence[Any
     if not tables:
         raise ValueError("groups is empty: give at least one group.")
     for key, table in zip(keys, tables, strict=True):
-        if isinstance(table, str | bytes | os.PathLike):
+        if isinstance(table, os.PathLike) or np.isscalar(table):
             raise ParameterTypeError(
-                f"fit_many needs tables in memory, but group {key!r:.40} is {table!r:.40}. Read it first."
+                f"fit_many needs tables in memory, but group {key!r:.40} is {table!r:.40}. Pass arrays or data frames."
             )
     names, refused = _common_names(tables)
     plain = [_plain(table) for table in tables]

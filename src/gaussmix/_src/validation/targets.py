@@ -42,8 +42,7 @@ def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArr
         raise ValueError("A classifier requires y to be passed, but the target y is None.")
     column = _labels(y, n_rows, warn=True)
     cells = _check_no_times(distinct_values(column))
-    infinite = [value for value in cells.tolist() if isinstance(value, float) and np.isinf(value)]
-    if infinite:
+    if infinite := [value for value in cells.tolist() if isinstance(value, float) and np.isinf(value)]:
         row = min(map(column.tolist().index, infinite))
         raise ValueError(
             f"Input y contains infinity or a value too large for dtype('float64'): row {row}. Pass class labels."

@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34412,
+    "src": 34441,
     "cpp": 14018,
-    "tests": 34009,
+    "tests": 34062,
     "bench": 2613,
     "tools": 626,
     "files": 1003,

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from gaussmix._src.fit.problem import Problem, TrainingData
 
 _FAILURE_ADVICE = {
-    FreezeReason.LOST: "mean and covariance were frozen when no row was left. Lower n_components, or try another start "
-    "(init_params, n_init).",
-    FreezeReason.COLLAPSED: "mean and covariance were frozen before that. Raise reg_covar, lower n_components, or try "
-    "another start (init_params, n_init).",
+    FreezeReason.LOST: "mean and covariance were frozen when no row was left. Lower n_components, or "
+    "try another start (init_params, n_init).",
+    FreezeReason.COLLAPSED: "mean and covariance were frozen before that. Raise reg_covar, lower n_components, or "
+    "try another start (init_params, n_init).",
 }
 
 # The text is copied from scikit-learn, because programs filter warnings by this text.
@@ -73,15 +73,15 @@ def frozen_sentence(trace: Trace, names: Names, dependent: str = "", *, has_labe
     """Return a warning that lists frozen components with reasons and remedies; None if no component is frozen.
 
     `dependent` is a message about linearly dependent columns, which cause a collapse whatever the number of rows. If
-    `has_labels`, labels may leave no row to a component.
+    `has_labels`, labels may be the reason, whereas another start changes little.
     """
     sentences = []
     for reason, advice in _FAILURE_ADVICE.items():
         components = sorted(k for k, why in trace.frozen_components.items() if why is reason)
         if components:
             happened = reason.value if len(components) == 1 else reason.value.replace(" its ", " their ")
-            if has_labels and reason is FreezeReason.LOST:
-                advice = "mean and covariance were frozen when no row was left. Lower n_components, or change labels."
+            if has_labels:
+                advice = advice.replace("try another start (init_params, n_init)", "change labels")
             if dependent and reason is FreezeReason.COLLAPSED:
                 happened, advice = "collapsed", f"mean and covariance were frozen before that. {dependent}"
             ends = (event for event in trace.events if event.component in components and event.remedy == "freeze")

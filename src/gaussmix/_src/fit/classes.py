@@ -121,10 +121,10 @@ class LabelledRows:
         n_rows = int(self._class_totals[1][index])
         return self.data.raw_source.changed(partial(_rows_of_class, index=index), n_rows)
 
-    def class_indices(self, index: int) -> Indices:
-        """Return the indices of the rows of the class `index` in X; if X is not in memory, in the rows of the class."""
+    def class_indices(self, index: int) -> Indices | range:
+        """Return the indices in X of the rows of the class `index`; 0, 1, 2, … if X is not in memory."""
         whole = self.data.raw_source.whole
-        return np.arange(self.class_rows(index).n_rows) if whole is None else np.flatnonzero(whole.assignment == index)
+        return range(self.data.raw_source.n_rows) if whole is None else np.flatnonzero(whole.assignment == index)
 
     def fit_one_component_each(self, families: Sequence[Family], ridge: float | None, stopping: StopRule) -> ClassFit:
         """Fit one component per class with each structure; return the fit of lowest BIC (the first if tied).

@@ -495,7 +495,7 @@ def test_fit_by_groups_preserves_the_type_of_parquet_keys(cli, tmp_path, rng):
     assert output["n_rows"] == 80
     assert [group["key"] for group in output["groups"]] == [30, 4]
     assert output["groups"][0]["n_steps"] > 0
-    assert output["groups"][1]["failed"].startswith("Input X contains NaN: row 0, column 'x'")
+    assert output["groups"][1]["failed"].startswith("Input X contains NaN: row 1, column 'x'")
     with_missing = cli("fit", tmp_path / "cells.parquet", "--by", "cell", "-k", 1, "--json").stdout
     assert json.loads(with_missing)["groups"][1]["n_steps"] > 0
 

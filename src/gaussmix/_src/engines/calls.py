@@ -304,10 +304,10 @@ class GroupFits(NamedTuple):
         """Return fits of `n_groups` groups: these fits at `indices`; all other groups are marked for Python to fit."""
         if len(indices) == n_groups:
             return self
-        whole: list[Any] = [np.zeros((n_groups, *some.shape[1:]), some.dtype) for some in self[:6]]
+        whole: list[Any] = [np.zeros((n_groups, *result.shape[1:]), result.dtype) for result in self[:6]]
         whole[self._fields.index("n_steps")][:] = -1
-        for array, some in zip(whole, self[:6], strict=True):
-            array[indices] = some
+        for array, result in zip(whole, self[:6], strict=True):
+            array[indices] = result
         return GroupFits(*[*whole, self.log_likelihood, self.objective])
 
     def run_history(self, group: int = 0) -> RunHistory | None:

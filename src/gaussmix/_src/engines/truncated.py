@@ -253,8 +253,8 @@ class TruncatedEngine(CompleteEngine):
         mixture, K = pack_parameters(parameters), len(parameters.means)
         candidates = np.tile(np.arange(self.n_candidates, dtype=np.int32), (block.n_rows, 1))
         for first in range(0, K, MAX_NEIGHBOURS):
-            some = np.arange(first, min(first + MAX_NEIGHBOURS, K), dtype=np.int32)
-            component_map = ComponentMap(np.zeros(K, np.int32), np.tile(some, (K, 1)))
+            components = np.arange(first, min(first + MAX_NEIGHBOURS, K), dtype=np.int32)
+            component_map = ComponentMap(np.zeros(K, np.int32), np.tile(components, (K, 1)))
             _call_core(block, mixture, candidates, component_map, self._n_threads, n_expanded=1, key=0)
         return candidates
 
@@ -297,9 +297,9 @@ def map_components(
         _call_core(Block(0, means), near, candidates, ComponentMap(ranks[0], neighbours), n_threads, key=key)
         neighbours = candidates
     if sampled is not None:
-        some = sampled[:, :DEFAULT_CANDIDATES]  # limits the memory for overlapping components
+        overlapping = sampled[:, :DEFAULT_CANDIDATES]  # limits the memory for overlapping components
         n_listed = neighbours.shape[1] + N_OVERLAPPING
-        neighbours = native_target().list_neighbours(neighbours, some, n_listed, n_threads)
+        neighbours = native_target().list_neighbours(neighbours, overlapping, n_listed, n_threads)
     return ComponentMap(ranks[0], neighbours)
 
 

@@ -23,7 +23,7 @@ from gaussmix._src.fit.problem import Problem
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.numerics.factorise import MIN_ROUNDING
 from gaussmix._src.sources.base import Source
-from gaussmix._src.sources.row_statistics import DistinctDigests, some_distinct
+from gaussmix._src.sources.row_statistics import DistinctDigests, find_distinct
 from gaussmix._src.validation.rows import check_source
 
 if TYPE_CHECKING:
@@ -127,12 +127,12 @@ def count_distinct(source: Source, max_rows: int) -> int:
     """Count the distinct rows of positive weight; stop at `max_rows`."""
     block = source.whole
     if block is not None and block.n_rows <= LEAF_ROWS:
-        return len(some_distinct(block, max_rows))
+        return len(find_distinct(block, max_rows))
     if source.is_remote and max_rows <= DistinctDigests.MAX_DIGESTS:
         return min(max_rows, len(source.collect(DistinctDigests).digests))
     distinct: set[bytes] = set()
-    for some in source.map_rows(partial(some_distinct, max_rows=max_rows)):
-        distinct |= some
+    for rows in source.map_rows(partial(find_distinct, max_rows=max_rows)):
+        distinct |= rows
         if len(distinct) >= max_rows:
             break
     return min(max_rows, len(distinct))

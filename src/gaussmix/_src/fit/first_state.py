@@ -241,12 +241,13 @@ class FirstState:
         problem, plan, start, sample_moments = self.problem, self.plan, self.start, None
         data = problem.data
         has_births = plan.make_moves is not None and problem.n_components == 1
-        some = data.condensed_rows if has_births else None
+        condensed = data.condensed_rows if has_births else None
         if isinstance(start, str) and has_births:
-            rows = data.sample if some is None else some
+            rows = data.sample if condensed is None else condensed
             # The centre of the only component is not drawn, so that a later fit from k-means draws the first numbers.
             partition = nearest_centre(np.average(rows.mean_imputed, axis=0, weights=rows.weight)[None])
-            source = source if some is None else some.as_source(source)  # birth moves read only condensed rows
+            # Birth moves read only condensed rows.
+            source = source if condensed is None else condensed.as_source(source)
         elif isinstance(start, str):
             partition = self._match_labels(self._make_partition(start), source)
             sample_moments = self._moments(data.trim_source(data.sample.as_source(source)), partition)

@@ -88,9 +88,9 @@ def on_ridge_mask(mixtures: StackedModels, ridge: Array) -> NDArray[np.bool_]:
     fractions = mixtures.covariances.ridge_fractions(ridge)
     result = (fractions.max(axis=1) > MAX_RIDGE_FRACTION) & (not mixtures.template.covariances.is_shared)
     # The ridge's fraction of the variance in any direction is at most the sum of its fractions over the features.
-    some = np.flatnonzero(~result & (fractions.sum(axis=1) > MAX_RIDGE_FRACTION))
-    if some.size:
-        result[some] = _flat_mask(mixtures.covariances.take(some), mixtures.template, ridge)
+    candidates = np.flatnonzero(~result & (fractions.sum(axis=1) > MAX_RIDGE_FRACTION))
+    if candidates.size:
+        result[candidates] = _flat_mask(mixtures.covariances.take(candidates), mixtures.template, ridge)
     return np.broadcast_to(result.reshape(len(mixtures.weights), -1), mixtures.weights.shape)
 
 

@@ -129,8 +129,8 @@ def _present(X: Any, sample_weight: ArrayLike | None, error: ArrayLike | None) -
 
 def _select(indices: NDArray[np.intp], X: Any, weight: Any, error: Any, n_rows: int) -> tuple[Any, ...]:
     """Return some of `n_rows` rows of X, their weights and their measurement errors."""
-    some_errors = None if error is None else select_errors(error, indices, n_rows)
-    return rows_of(X, indices), None if weight is None else weight[indices], some_errors
+    selected_errors = None if error is None else select_errors(error, indices, n_rows)
+    return rows_of(X, indices), None if weight is None else weight[indices], selected_errors
 
 
 def _warn_of_other_rows(name: str, fit: Any, n_rows: int, weight: Any, error: ArrayLike | None) -> None:

@@ -196,11 +196,11 @@ class _GroupFits:
         uses = {name for option in self.options for name in option.used_names} - _CORE_OPTIONS
         if not len(rows) or (uses and not (uses == {_PRECISION_WEIGHTS} and self.groups.row_weight is None)):
             return None
-        rng, (some, indices) = check_seed(self.template.random_state), self.groups.for_core()
+        rng, (groups, indices) = check_seed(self.template.random_state), self.groups.for_core()
         settings = fit_settings(init, family, n_components, rows.shape[1], ridge, stopping, rng, n_init)
         if settings is None or not settings.em_settings.max_steps:
             return None
-        fits = engine.fit_many(some, settings)
+        fits = engine.fit_many(groups, settings)
         return None if fits is None else fits.expand_to_groups(indices, len(self.groups.keys))
 
     def completed_in_core(self, fits: GroupFits) -> NDArray[np.bool_]:
@@ -323,21 +323,21 @@ def _sentences(mixtures: Mixtures) -> list[tuple[str, type[Warning]]]:
     """Return warnings that summarise the errors and warnings of all fits, with the category of each warning."""
     ends = zip(mixtures.keys, mixtures.converged, mixtures.n_iter, strict=True)
     slow = [key for key, has_converged, n_steps in ends if n_steps and not has_converged]
-    sentences: list[tuple[str, type[Warning]]] = []
+    sentences, n_groups = list[tuple[str, type[Warning]]](), len(mixtures)
     with_warning = f"{'was' if len(mixtures.notes) == 1 else 'were'} fitted with a warning"
     joined_notes = {key: " ".join(notes) for key, notes in mixtures.notes.items()}
     for texts, verb in ((mixtures.errors, "could not be fitted"), (joined_notes, with_warning)):
         if texts:
             key, text = next(iter(texts.items()))
-            sentence = f"{_some(list(texts), len(mixtures))} {verb}. Group {key!r}: {text}"
+            sentence = f"{_list_groups(list(texts), n_groups)} {verb}. Group {key!r}: {text}"
             sentences.append((sentence, RuntimeWarning))
     if slow:
-        sentence = f"{_some(slow, len(mixtures))} did not converge within max_iter steps. Increase max_iter or tol."
+        sentence = f"{_list_groups(slow, n_groups)} did not converge within max_iter steps. Increase max_iter or tol."
         sentences.append((sentence, ConvergenceWarning))
     return sentences
 
 
-def _some(keys: list[Any], n_groups: int) -> str:
+def _list_groups(keys: list[Any], n_groups: int) -> str:
     """Return a text such as "3 of 1,000 groups (1, 5, 'a')"."""
     shown = ", ".join(f"{key!r:.40}" for key in keys[:_MAX_SHOWN_KEYS]) + (", …" if len(keys) > _MAX_SHOWN_KEYS else "")
     return f"{len(keys):,} of {n_groups:,} groups ({shown})"

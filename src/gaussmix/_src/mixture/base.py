@@ -143,10 +143,10 @@ class MixtureBase:
             raise IndexError(f"There is no component {component}: the mixture has components 0 to {K - 1}.")
         else:
             indices = [int(component) % K]
-        some = self._model.take(indices)
-        total = some.weights.sum()
-        weights = some.weights / total if total > 0 else np.full(len(indices), 1 / len(indices))
-        return self._from_model(Model(weights, some.means, some.covariances, self.family), self.feature_names)
+        selected = self._model.take(indices)
+        total = selected.weights.sum()
+        weights = selected.weights / total if total > 0 else np.full(len(indices), 1 / len(indices))
+        return self._from_model(Model(weights, selected.means, selected.covariances, self.family), self.feature_names)
 
     def __iter__(self) -> Iterator[Self]:
         """Yield each component as a mixture with one component."""

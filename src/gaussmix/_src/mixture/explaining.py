@@ -178,8 +178,8 @@ def explained(
             standard_deviations**2 + (error if error.ndim == 2 else np.einsum("nii->ni", error))[:, None]
         )
     for chosen, seen in patterns(np.isnan(rows)):
-        some = None if error is None else error[chosen]
-        heights[chosen], roots[chosen] = _of_pattern(model, rows[chosen], seen, some, units[chosen])
+        pattern_error = None if error is None else error[chosen]
+        heights[chosen], roots[chosen] = _of_pattern(model, rows[chosen], seen, pattern_error, units[chosen])
     more = _units(np.nanmax(np.abs(roots), axis=(1, 2), initial=0.0))
     roots, units = np.ldexp(roots, -more[:, None, None]), units + more
     with np.errstate(divide="ignore"):

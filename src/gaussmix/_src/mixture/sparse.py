@@ -21,10 +21,10 @@ def sparse_responsibilities(block: Block, parameters: Parameters, engine: Engine
     K, parts = len(parameters.means), list[tuple[Array, NDArray[np.intp], NDArray[np.int32]]]()
     for part in block.split_by_values(K, _MAX_DENSE_VALUES):
         dense = engine.responsibilities(part, parameters)
-        for some in (dense[piece] for piece in pieces(dense.shape)):  # arrays that fit into the cache
-            least = np.exp(-NEGLIGIBLE_NATS) * some.max(axis=1, initial=0.0, keepdims=True)
-            indices, columns = np.nonzero(some > least)
-            parts.append((some[indices, columns], np.bincount(indices, minlength=len(some)), columns.astype(np.int32)))
+        for tile in (dense[piece] for piece in pieces(dense.shape)):  # arrays that fit into the cache
+            least = np.exp(-NEGLIGIBLE_NATS) * tile.max(axis=1, initial=0.0, keepdims=True)
+            indices, columns = np.nonzero(tile > least)
+            parts.append((tile[indices, columns], np.bincount(indices, minlength=len(tile)), columns.astype(np.int32)))
     values, n_retained, components = map(np.concatenate, zip(*parts, strict=True))
     ends = np.concatenate(([0], np.cumsum(n_retained)))
     return csr_array((values, components, ends.astype(np.int32 if ends[-1] < 2**31 else np.int64)), (block.n_rows, K))

@@ -174,10 +174,10 @@ def extreme_indices(rows: DeviceArray, weight: DeviceArray | None) -> Indices:
     """Return indices (2 d,) of rows with the smallest and largest value of each column, ignoring rows of weight 0."""
     xp, n_columns, candidates = rows.namespace, np.arange(rows.shape[1]), list[Indices]()
     for first in range(0, len(rows), ROWS_COPIED_AT_ONCE):
-        some = slice(first, first + ROWS_COPIED_AT_ONCE)
-        low = high = rows[some].values
+        piece = slice(first, first + ROWS_COPIED_AT_ONCE)
+        low = high = rows[piece].values
         if weight is not None:
-            counts = (weight[some].values > 0)[:, None]
+            counts = (weight[piece].values > 0)[:, None]
             infinity = xp.asarray(xp.inf, dtype=low.dtype, device=low.device)
             low, high = xp.where(counts, low, infinity), xp.where(counts, high, -infinity)
         candidates += [to_host(xp.argmin(low, axis=0)) + first, to_host(xp.argmax(high, axis=0)) + first]

@@ -157,8 +157,8 @@ class ProfileDisplay(Display):
         is_curve = all(any(map(str.isdigit, name)) for name in self.feature_names)
         step = 1 if len(at) <= (_MAX_TICKS if is_curve else _MAX_NAMED_TICKS) else -(-len(at) // 8)
         centre, spread = overall(self.weights, self.means, self.deviations**2) if standardize else (0.0, 1.0)
-        some = np.random.default_rng(0).permutation(len(self.rows))[:_MAX_ROWS]
-        rows, own = (self.rows[some] - centre) / spread, self.labels[some]
+        drawn = np.random.default_rng(0).permutation(len(self.rows))[:_MAX_ROWS]
+        rows, own = (self.rows[drawn] - centre) / spread, self.labels[drawn]
         self.rows_: list[Any] = []
         for k, pen in [*enumerate(pens), (-1, Pen(NOISE_COLOR, "", "-"))]:
             mine = np.pad(rows[own == k], ((0, 0), (0, 1)), constant_values=np.nan)  # NaN ends the line of each row

@@ -72,11 +72,11 @@ class UncertaintyDisplay(FeatureDisplay):
         subject.needed_rows(cls.__name__)
         labels, certainty = subject.labels_and_certainty()
         rows, noise = subject.shown(shown), subject.mixture.noise
-        some = np.flatnonzero(~np.isnan(rows).any(axis=1))
-        if len(some) > MAX_POINTS:
-            some = np.sort(some[np.argpartition(certainty[some], MAX_POINTS)[:MAX_POINTS]])
+        drawn = np.flatnonzero(~np.isnan(rows).any(axis=1))
+        if len(drawn) > MAX_POINTS:
+            drawn = np.sort(drawn[np.argpartition(certainty[drawn], MAX_POINTS)[:MAX_POINTS]])
         parts = subject.components(shown) | {"has_noise": noise is not None and noise.weight > 0}
-        return cls(rows=rows[some], labels=labels[some], uncertainty=1.0 - certainty[some], **parts)
+        return cls(rows=rows[drawn], labels=labels[drawn], uncertainty=1.0 - certainty[drawn], **parts)
 
     def plot(self, ax: Axes | None = None, *, colors: Sequence[Any] | None = None, legend: bool = True) -> Self:
         """Draw the display. Parameters, return value and errors are the same as in `ComponentDisplay.plot`."""

@@ -85,9 +85,9 @@ class DeviceSource(Source):
         drawn_weight, rows, xp = self.row_totals.total_weight / n_rows, self._rows, self._rows.namespace
         drawn = []
         for first in range(0, self.n_rows, ROWS_COPIED_AT_ONCE):
-            some = slice(first, first + ROWS_COPIED_AT_ONCE)
-            weight = 1.0 if self._weight is None else self._weight[some].values
-            drawn.append(to_host(xp.nonzero(hashed_rows(rows[some], first) * drawn_weight < weight)[0]) + first)
+            piece = slice(first, first + ROWS_COPIED_AT_ONCE)
+            weight = 1.0 if self._weight is None else self._weight[piece].values
+            drawn.append(to_host(xp.nonzero(hashed_rows(rows[piece], first) * drawn_weight < weight)[0]) + first)
         indices = np.concatenate(drawn)
         chosen = np.union1d(indices, extreme_indices(rows, self._weight))
         return sampled(self._blocks[0].take(chosen, 0).on_host(), np.isin(chosen, indices), drawn_weight)

@@ -72,8 +72,8 @@ def cut_partitions(sizes: Sequence[int], n_rows: int) -> list[tuple[int, list[tu
     result = []
     for first in range(0, ends[-1] if ends else 0, n_rows):
         end = min(first + n_rows, ends[-1])
-        some = range(bisect_right(ends, first), bisect_left(ends, end) + 1)
-        starts = {index: ends[index] - sizes[index] for index in some if sizes[index]}
+        overlapping = range(bisect_right(ends, first), bisect_left(ends, end) + 1)
+        starts = {index: ends[index] - sizes[index] for index in overlapping if sizes[index]}
         result.append((first, [(part, max(first - start, 0), end - start) for part, start in starts.items()]))
     return result
 

@@ -107,7 +107,7 @@ class DistinctDigests(RowStatistic):
 
     @classmethod
     def from_block(cls, leaf: Block) -> DistinctDigests:
-        return cls(frozenset(blake2b(row, digest_size=16).digest() for row in some_distinct(leaf, cls.MAX_DIGESTS)))
+        return cls(frozenset(blake2b(row, digest_size=16).digest() for row in find_distinct(leaf, cls.MAX_DIGESTS)))
 
     def __add__(self, other: DistinctDigests) -> DistinctDigests:
         return DistinctDigests(frozenset(islice(self.digests | other.digests, self.MAX_DIGESTS)))
@@ -153,7 +153,7 @@ def findings(leaf: Block, kinds: Sequence[type[RowStatistic]]) -> Sums:
     return Sums(kind.from_block(leaf) for kind in kinds)
 
 
-def some_distinct(block: Block, max_rows: int) -> set[bytes]:
+def find_distinct(block: Block, max_rows: int) -> set[bytes]:
     """Return up to `max_rows` distinct rows of positive weight in a block."""
     rows = block.rows if block.row_weight is None else block.rows[block.row_weight > 0]
     distinct: set[bytes] = set()

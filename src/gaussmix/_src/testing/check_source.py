@@ -156,22 +156,22 @@ def _check_sample(source: Source, twin: Source, block: Block) -> None:
         whole = source.sample(n_rows)
         assert_same_bits(whole.rows, rows, "a sample of all rows")
         assert_same_bits(whole.weight, weight, "weights of a sample of all rows")
-    some: Any = source.sample(N_ROWS // 3)
-    assert_same_bits(twin.sample(N_ROWS // 3).rows, some.rows, "a sample of the same rows")
+    sample: Any = source.sample(N_ROWS // 3)
+    assert_same_bits(twin.sample(N_ROWS // 3).rows, sample.rows, "a sample of the same rows")
     in_memory = ArraySource(rows, row_weight).sample(N_ROWS // 3)
-    assert_same_bits(some.rows, in_memory.rows, "a sample of the same rows in memory")
+    assert_same_bits(sample.rows, in_memory.rows, "a sample of the same rows in memory")
     drawn_weight = weight.sum() / (N_ROWS // 3)
     chance = np.minimum(weight / drawn_weight, 1.0)
     present = np.flatnonzero(weight)
     extreme = np.concatenate([present[rows[present].argmin(axis=0)], present[rows[present].argmax(axis=0)]])
     chance[extreme] = 1.0
-    if abs(some.n_rows - chance.sum()) > 6 * np.sqrt((chance * (1 - chance)).sum()):  # six standard deviations
-        raise AssertionError(f"a request for {N_ROWS // 3} rows should draw {chance.sum():.0f}, not {some.n_rows}")
+    if abs(sample.n_rows - chance.sum()) > 6 * np.sqrt((chance * (1 - chance)).sum()):  # six standard deviations
+        raise AssertionError(f"a request for {N_ROWS // 3} rows should draw {chance.sum():.0f}, not {sample.n_rows}")
     indices = {row.tobytes(): i for i, row in enumerate(rows)}
-    actual = np.array([indices[row.tobytes()] for row in some.rows])
+    actual = np.array([indices[row.tobytes()] for row in sample.rows])
     assert_same_bits(actual, np.unique(actual), "rows of a sample, which keep their order")
-    stands_for = np.ones(some.n_rows) if row_weight is None else np.maximum(weight[actual], drawn_weight)
-    assert_close(some.weight, stands_for, N_ROWS * EPS, drawn_weight, "weights of a sample")
+    stands_for = np.ones(sample.n_rows) if row_weight is None else np.maximum(weight[actual], drawn_weight)
+    assert_close(sample.weight, stands_for, N_ROWS * EPS, drawn_weight, "weights of a sample")
     if not np.isin(np.flatnonzero(chance == 1.0), actual).all():
         raise AssertionError("a sample lacks a row of large weight, or a row with the minimum or maximum of a feature")
     if (weight[actual] == 0).any():

@@ -118,10 +118,10 @@ def _worst(findings: ReportData) -> str:
     spread = overall(mixture.weights, mixture.means, findings.deviations**2)[1]
     # A row's log density minus its mean under independent features has no unit, so it can choose rows for p-values.
     excess = findings.log_density + ~np.isnan(rows) @ (np.log(spread) + 0.5 * np.log(2 * np.pi * np.e))
-    some = np.argsort(excess, kind="stable")[:_MAX_P_VALUES]
-    p_values = density_p_value(rows[some], mixture.without_noise)
-    order = np.lexsort((excess[some], p_values))[:_N_WORST]
-    worst = some[order]
+    candidates = np.argsort(excess, kind="stable")[:_MAX_P_VALUES]
+    p_values = density_p_value(rows[candidates], mixture.without_noise)
+    order = np.lexsort((excess[candidates], p_values))[:_N_WORST]
+    worst = candidates[order]
     labels = findings.labels[worst].tolist()
     indices = worst if findings.row_indices is None else findings.row_indices[worst]
     columns = [[(f"{row:,}", row) for row in indices.tolist()]]
@@ -199,12 +199,12 @@ def _uncertainty(findings: ReportData) -> str:
 def _shown_rows(findings: ReportData, limit: int) -> tuple[dict[str, Any], str]:
     """Return arguments of a display with at most `limit` rows, and a sentence if these rows are a random sample."""
     words, weight = "", findings.row_weight
-    some = np.arange(len(findings.rows)) if weight is None else np.flatnonzero(weight > 0)
-    if len(some) > limit:
-        some = np.sort(np.random.default_rng(0).choice(some, limit, replace=False))
+    indices = np.arange(len(findings.rows)) if weight is None else np.flatnonzero(weight > 0)
+    if len(indices) > limit:
+        indices = np.sort(np.random.default_rng(0).choice(indices, limit, replace=False))
         words = f"The picture shows {limit:,} rows drawn at random. "
-    weight = None if weight is None else weight[some]
-    return {"X": findings.rows[some], "sample_weight": weight, "feature_names": list(findings.names)}, words
+    weight = None if weight is None else weight[indices]
+    return {"X": findings.rows[indices], "sample_weight": weight, "feature_names": list(findings.names)}, words
 
 
 def _picture(figure: Any, alt: str, caption: str, kind: str = "png") -> str:

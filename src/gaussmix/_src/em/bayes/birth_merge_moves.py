@@ -213,9 +213,9 @@ class BirthMergeMoves:
         for rows in dict.fromkeys((self._estimation_source, self.source)):
             entropy, left = self.merge_sums(rows, before, merges.pairs, small)
             chosen = _disjoint_pairs(merges.pairs, merges.gains - entropy)
-            for some in _candidate_subsets(chosen):
-                posterior, retained = apply_merges(after, merges.take(some))
-                both = [(one, other) for one, other in merges.pairs[some].tolist()]
+            for subset in _candidate_subsets(chosen):
+                posterior, retained = apply_merges(after, merges.take(subset))
+                both = [(one, other) for one, other in merges.pairs[subset].tolist()]
                 yield PrunedModel(self.objective.to_model(posterior), retained, both)
             if chosen:
                 continue
@@ -223,8 +223,8 @@ class BirthMergeMoves:
             gains_of_deletions = deletion_gains(before, after.counts, small, left) + allowed
             order = np.argsort(-gains_of_deletions, kind="stable")
             wanted = order[gains_of_deletions[order] > 0]
-            for some in _candidate_subsets(wanted.tolist()):
-                retained = np.setdiff1d(np.arange(len(before.counts)), small[some])
+            for subset in _candidate_subsets(wanted.tolist()):
+                retained = np.setdiff1d(np.arange(len(before.counts)), small[subset])
                 if retained.size:
                     yield PrunedModel(self.objective.to_model(before.take(retained)), retained, [])
             if not wanted.size:

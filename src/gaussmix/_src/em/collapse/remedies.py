@@ -84,8 +84,8 @@ def _apply_remedy(
 
 def keep_components(model: Model, components: Sequence[int]) -> Model:
     """Return the model with only the given components, whose weights are rescaled to the sum of all old weights."""
-    some = model.take(components)
-    return replace(some, weights=some.weights * (model.weights.sum() / some.weights.sum()))
+    subset = model.take(components)
+    return replace(subset, weights=subset.weights * (model.weights.sum() / subset.weights.sum()))
 
 
 def _make_events(state: EMState, components: Sequence[int], remedy: str) -> list[DegeneracyEvent]:

@@ -163,7 +163,7 @@ def robust_variances(rows: Array, weight: Array, trim_fraction: float | None = N
     is_seen = ~np.isnan(rows)
     if not is_seen.all():
         columns = ((rows[seen, [j]], weight[seen]) for j, seen in enumerate(is_seen.T))
-        return np.array([float(robust_variances(values[:, None], some, trim_fraction)[0]) for values, some in columns])
+        return np.array([float(robust_variances(values[:, None], mass, trim_fraction)[0]) for values, mass in columns])
     if trim_fraction is None:
         return native_target().trimmed_variances(rows, weight, 0.0)
     total = np.cumsum(weight)[-1]  # `cumsum` adds in the same order as `fit_many` in the C++ core

@@ -110,7 +110,7 @@ def _sum_trimmed_and_tied(log_density: Array, row_weight: Array | None, low: flo
     """Sum the weights of rows with a log density below `low`, and of rows with a log density from `low` to `high`."""
     weight = np.ones(len(log_density)) if row_weight is None else row_weight
     is_tied = (log_density >= low) & (log_density <= high)
-    return Sums(float(weight[some].sum()) for some in (log_density < low, is_tied))
+    return Sums(float(weight[mask].sum()) for mask in (log_density < low, is_tied))
 
 
 class TrimmedSource(Source):

@@ -65,7 +65,7 @@ class GapTask:
         distant = np.empty(0, np.intp) if candidates is None else self._find_distant(block, candidates[: block.n_rows])
         drawn = np.setdiff1d(drawn, distant, assume_unique=True)
         weight = np.maximum(block.weight[drawn] / self.drawn_weight, 1.0)
-        gaps, distant_gaps = (self._gaps(block.take(some, 0), candidates, some) for some in (drawn, distant))
+        gaps, distant_gaps = (self._gaps(block.take(indices, 0), candidates, indices) for indices in (drawn, distant))
         distant_sums = float(block.weight[distant].sum()), float(block.weight[distant] @ distant_gaps)
         return Sums([*distant_sums, float(weight.sum()), float(weight @ gaps), float(weight @ gaps**2)])
 
@@ -96,7 +96,7 @@ class GapTask:
         if rows.log_prior is None:
             return engine.log_density(rows, self.parameters)
         parts = _split(rows.n_rows, len(self.parameters.means))  # the engine stores all p(x, k) of labelled rows
-        return np.concatenate([engine.log_density(rows.take(some, 0), self.parameters) for some in parts])
+        return np.concatenate([engine.log_density(rows.take(part, 0), self.parameters) for part in parts])
 
     def _log_density_of_candidates(self, rows: Block, candidates: NDArray[np.int32]) -> Array:
         """Return log Σ_{k ∈ candidates} p(x, k) of each row, in nats, (n_rows,)."""
@@ -104,10 +104,10 @@ class GapTask:
         components = candidates.ravel().astype(np.intp)
         row = np.repeat(np.arange(rows.n_rows), candidates.shape[1])
         log_terms = parameters.log_scale[components]
-        for some in _split(len(row), d**2):
-            offsets = np.asarray(rows.rows[row[some]], dtype=np.float64) - parameters.means[components[some]]
-            whitened = parameters.whitening.take(components[some]).whiten_each(offsets)
-            log_terms[some] -= 0.5 * (whitened**2).sum(axis=1)
+        for part in _split(len(row), d**2):
+            offsets = np.asarray(rows.rows[row[part]], dtype=np.float64) - parameters.means[components[part]]
+            whitened = parameters.whitening.take(components[part]).whiten_each(offsets)
+            log_terms[part] -= 0.5 * (whitened**2).sum(axis=1)
         log_terms = np.where(components < 0, -np.inf, log_terms).reshape(candidates.shape)
         if parameters.log_noise_density > -np.inf:
             log_terms = np.column_stack((log_terms, np.full(rows.n_rows, parameters.log_noise_density)))

@@ -173,10 +173,10 @@ class Pass:
             masses, sums_of_rows, squares = self._measured.standardisation.moments(sums.pop(0), feature_second)
             centre = np.broadcast_to(self._measured.standardisation.centre, (len(by_products), anchor.shape[1]))
             squares = None if second is None else squares
-            some = BlockMoments(masses, sums_of_rows, squares, centre, 0.0, 0.0, spec).about(anchor[by_products])
-            mass[by_products], first[by_products] = some.mass, some.first
+            moments = BlockMoments(masses, sums_of_rows, squares, centre, 0.0, 0.0, spec).about(anchor[by_products])
+            mass[by_products], first[by_products] = moments.mass, moments.first
             if second is not None:
-                second[by_products] = some.second
+                second[by_products] = moments.second
         for k, mass_k, first_k, second_k in zip(others, sums[::3], sums[1::3], sums[2::3], strict=True):
             mass[k], first[k] = mass_k, first_k
             if second is not None:

@@ -132,8 +132,8 @@ def refit_resamples(
     model, before = em_end.model, em_end.trace.objective[0]
     component_rows = _ComponentMatcher.from_model(problem, model)
     was_degenerate = maximiser.degenerate_mask(StackedModels.from_models([model]))[0]
-    draws, counts, tally = list[Array](), list[Array](), np.zeros(4, int)
-    for states, some in _iterate_refits(problem, model, resampling, rng):
+    draws, draw_weights, tally = list[Array](), list[Array](), np.zeros(4, int)
+    for states, factors in _iterate_refits(problem, model, resampling, rng):
         stacked = StackedModels.from_models([state.model for state in states])
         degenerate = maximiser.degenerate_mask(stacked)
         for i, state in enumerate(states):
@@ -146,7 +146,7 @@ def refit_resamples(
         are_unfinished = np.array([state.outcome is not Outcome.CONVERGED for state in states])
         tally += [(~used).sum(), (used & reordered).sum(), (used & are_elsewhere).sum(), (used & are_unfinished).sum()]
         draws.append(stacked.to_vectors(orders)[used])
-        counts.append(some[used])
+        draw_weights.append(factors[used])
     n_draws = sum(map(len, draws))
     n = int(tally[0]) + n_draws
     if tally[0] > MAX_COLLAPSED_FRACTION * n:
@@ -158,7 +158,7 @@ def refit_resamples(
     n_collapsed, n_relabelled, n_at_other_maximum, n_unfinished = tally.tolist()
     numbers = n, n_collapsed, n_relabelled, n_at_other_maximum, n_unfinished
     degenerate_components = np.flatnonzero(was_degenerate).tolist()
-    return Refits(model, before, np.concatenate(draws), np.concatenate(counts), *numbers, degenerate_components)
+    return Refits(model, before, np.concatenate(draws), np.concatenate(draw_weights), *numbers, degenerate_components)
 
 
 def _iterate_refits(problem: Problem, model: Model, resampling: Resampling, rng: np.random.Generator) -> RefitBatches:
@@ -168,18 +168,18 @@ def _iterate_refits(problem: Problem, model: Model, resampling: Resampling, rng:
         return
     source = problem.source
     weight = np.ones(source.n_rows) if source.row_weight is None else source.row_weight
-    row_weight, counts = weight * problem.data.weight_unit, np.ones(resampling.n_resamples)
+    row_weight, factors = weight * problem.data.weight_unit, np.ones(resampling.n_resamples)
     left_out = np.arange(0)
     if resampling.kind == "jackknife":
         left_out = np.flatnonzero(weight > MIN_RELATIVE_WEIGHT * weight.max())
         own = row_weight[left_out] if resampling.is_frequency else np.ones(len(left_out))
         removed, total = np.minimum(own, 1.0), own.sum()
-        counts = own / removed * ((total - removed) / total) / removed
+        factors = own / removed * ((total - removed) / total) / removed
     at_once = max(1, MAX_DRAWN_VALUES // source.n_rows)
-    for first in range(0, len(counts), at_once):
-        some = counts[first : first + at_once]
-        weights = _draw_row_weights(resampling, row_weight, len(some), left_out[first : first + at_once], rng)
-        yield _refit_reweighted_rows(problem, model, resampling, weights), some
+    for first in range(0, len(factors), at_once):
+        batch = factors[first : first + at_once]
+        weights = _draw_row_weights(resampling, row_weight, len(batch), left_out[first : first + at_once], rng)
+        yield _refit_reweighted_rows(problem, model, resampling, weights), batch
 
 
 def _draw_row_weights(how: Resampling, row_weight: Array, n: int, omitted: Indices, rng: np.random.Generator) -> Array:

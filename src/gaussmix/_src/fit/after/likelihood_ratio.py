@@ -90,8 +90,8 @@ def _compute_statistics(
     n_rows, each = len(tables[0]), np.arange(len(tables))
     smaller = fit_tables(problem, [model] * len(tables), tables, each, stopping)
     starts = [_split_models(end.model) for end in smaller]
-    indices = np.repeat(each, [len(some) for some in starts])
-    split_ends = fit_tables(problem, [start for some in starts for start in some], tables, indices, SPLIT_STOPPING)
+    indices = np.repeat(each, [len(splits) for splits in starts])
+    split_ends = fit_tables(problem, [start for splits in starts for start in splits], tables, indices, SPLIT_STOPPING)
     order = np.lexsort((-_final_objectives(problem, split_ends, n_rows), indices))
     first = np.searchsorted(indices, each)
     chosen = np.sort(np.concatenate([order[start : start + MAX_CONTINUED_SPLITS] for start in first]))

@@ -342,12 +342,12 @@ def _aligned(client: Any, parts: Sequence[Any], new_partitions: Sequence[remote.
     keys = [f"{cut}-{index}" for index in range(len(taken))]
     pieces = map_all(_piece, *zip(*taken, strict=True), key=keys) if taken else []
     partitions: list[Any] = []
-    whole = iter(pieces)
-    columns = [(owner, first, list(islice(whole, len(spans)))) for owner, first, spans in new_partitions]
+    remaining = iter(pieces)
+    columns = [(owner, first, list(islice(remaining, len(spans)))) for owner, first, spans in new_partitions]
     for owner, group in groupby(columns, itemgetter(0)):
-        _, firsts, some = zip(*group, strict=True)
+        _, firsts, joined = zip(*group, strict=True)
         keys = [f"{join}-{first}" for first in firsts]
-        partitions += map_all(_join, firsts, some, workers=owner, allow_other_workers=owner is not None, key=keys)
+        partitions += map_all(_join, firsts, joined, workers=owner, allow_other_workers=owner is not None, key=keys)
     return partitions
 
 

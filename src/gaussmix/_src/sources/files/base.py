@@ -131,9 +131,9 @@ class Cursor:
                 if self._part is None:
                     raise OSError(EIO, f"has fewer rows than the {reader.n_rows} rows that it had before", reader.name)
                 self._n_rows = getattr(self._part, "num_rows" if hasattr(self._part, "num_rows") else "n_rows")
-            some = block.row_range(first, first + self._n_rows - self._row)
-            reader.put_part(self._part, self._row, some.rows, some.row_weight)
-            first, self._row = first + some.n_rows, self._row + some.n_rows
+            target = block.row_range(first, first + self._n_rows - self._row)
+            reader.put_part(self._part, self._row, target.rows, target.row_weight)
+            first, self._row = first + target.n_rows, self._row + target.n_rows
         check_numbers(reader, self._n_read, block.rows, block.row_weight)
         self._n_read += block.n_rows
         return block
@@ -192,7 +192,7 @@ class FileSource(Source):
         survey = Survey(self.n_rows, kinds)
         for block in self.blocks():
             survey.add(block)
-        _check_some_weight(self.reader, survey.findings[RowStatistics])
+        _check_positive_weight(self.reader, survey.findings[RowStatistics])
         sample = survey.sample()
         return survey.findings if sample is None else {**survey.findings, ("sample", LEAF_ROWS): sample}
 
@@ -262,7 +262,7 @@ def opened(reader: Reader, memory: int) -> Source:
     with closing(Cursor(reader)) as cursor:
         block = cursor.read(reader.room(reader.n_rows))
     source = ArraySource(block.rows, block.row_weight)
-    _check_some_weight(reader, source.row_totals)
+    _check_positive_weight(reader, source.row_totals)
     source.feature_names = tuple(reader.names) if reader.has_names else None
     source.may_miss, source.integer_columns = reader.may_miss, reader.integer_columns
     return source
@@ -297,7 +297,7 @@ def long_integers(dtypes: Iterable[Any]) -> list[int]:
     return [index for index, dtype in enumerate(dtypes) if dtype.kind in "iu" and dtype.itemsize == 8]
 
 
-def _check_some_weight(reader: Reader, profile: RowStatistics) -> None:
+def _check_positive_weight(reader: Reader, profile: RowStatistics) -> None:
     if not profile.n_positive:
         raise ValueError(f"{reader.name}: every weight of column {reader.weights!r} is 0.")
 

@@ -166,9 +166,9 @@ class RayCluster(Remote):
         self._nodes: Sequence[Any] = [partition.owner for partition in partitions]
         joined = []
         for node, first, spans in partitions:
-            some, bounds = [parts[index] for index, *_ in spans], [(start, end) for _, start, end in spans]
+            old_parts, bounds = [parts[index] for index, *_ in spans], [(start, end) for _, start, end in spans]
             join = partial(_joined, first, bounds, self._info, cut)
-            joined.append(start_task("join", join, *some, num_returns=2, scheduling_strategy=_node_strategy(node)))
+            joined.append(start_task("join", join, *old_parts, num_returns=2, scheduling_strategy=_node_strategy(node)))
         self._blocks = [block for block, _ in joined]
         where = [f"with the rows from {first:,} on of {info.name}" for _, first, _ in partitions]
         reasons = workers.results([invalid_reason for _, invalid_reason in joined], where.__getitem__)
@@ -199,7 +199,7 @@ class RayCluster(Remote):
     def each(self, work: Callable[..., T], *arguments: Any) -> list[T]:
         began = perf_counter()
         parts = self._workers.run_pass(lambda: self._visits(work, arguments, list, 1))
-        results = [result for some in parts for result in some]
+        results = [result for part in parts for result in part]
         log_pass(self, began, results)
         return results
 

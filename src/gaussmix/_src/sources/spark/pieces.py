@@ -106,9 +106,9 @@ def pieces(batches: Batches, columns: Columns) -> Batches:
             continue
         first = 0
         while first < run.num_rows:
-            some = run.slice(first, limit - made.n_rows)
-            made.add(some)
-            first += some.num_rows
+            part = run.slice(first, limit - made.n_rows)
+            made.add(part)
+            first += part.num_rows
             if made.n_rows == limit:
                 yield from made.piece()
     yield from made.piece()

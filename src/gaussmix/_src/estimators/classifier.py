@@ -344,9 +344,9 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         self.classes_, codes = targets.check_classes(y, n_rows)
         return codes
 
-    def _for_each_class(self, source: Source, method: Callable[..., Array], **how: Any) -> Array:
+    def _for_each_class(self, source: Source, method: Callable[..., Array], **options: Any) -> Array:
         """Call a method of `ClassMixtures` on the rows, and return its values, (n_samples, n_classes)."""
-        return source.per_row(partial(method, self._classes, **how), np.float64, (len(self.classes_),))
+        return source.per_row(partial(method, self._classes, **options), np.float64, (len(self.classes_),))
 
     def _publish_classes(self, best: ClassFit, known: LabelledRows, facts: RowSummary) -> None:
         """Set the fitted attributes from the best fit."""

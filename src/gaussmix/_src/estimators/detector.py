@@ -145,8 +145,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
     def predict(self, X: RowsLike) -> NDArray[np.int64]:
         """Return 1 for inliers and −1 for outliers, (n_samples,). Errors are the same as in `score_samples`."""
         source = self._source(X)
-        task = partial(_sides, excess=self._excess(source))
-        return source.per_row(task, np.int64)
+        return source.per_row(partial(_sides, excess=self._excess(source)), np.int64)
 
     def p_values(self, X: RowsLike) -> Array:
         """Return the p-value of each row, (n_samples,): the probability that a draw has a lower density than the row.
@@ -199,11 +198,11 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         return lowest
 
     def _add_prediction_facts(self, result: Summary) -> Summary:
-        rate = self._contamination()
-        how = f"coverage={_check_rate('coverage', self.coverage, 1.0):g}" if rate is None else f"contamination={rate:g}"
-        return replace(
-            result, extra_lines=[("outliers", f"log density below {self.offset_:.6g} nats, fitted with {how}")]
-        )
+        name, rate = "contamination", self._contamination()
+        if rate is None:
+            name, rate = "coverage", _check_rate("coverage", self.coverage, 1.0)
+        text = f"log density below {self.offset_:.6g} nats, fitted with {name}={rate:g}"
+        return replace(result, extra_lines=[("outliers", text)])
 
     def _contamination(self) -> float | None:
         """Check and return `contamination`; None if it is "auto"."""

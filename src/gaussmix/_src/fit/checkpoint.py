@@ -385,8 +385,8 @@ def check_identity(path: str, saved: Mapping[str, Json], current: Mapping[str, J
     for what, value in current.items():
         if saved.get(what) != value:
             is_shown = not isinstance(value, dict) and not isinstance(saved.get(what), dict)
-            how = f"was {saved.get(what)!r:.60} and is {value!r:.60}" if is_shown else "differs"
+            difference = f"was {saved.get(what)!r:.60} and is {value!r:.60}" if is_shown else "differs"
             raise ValueError(
-                f"{path} is the checkpoint of another fit: {what} {how}. Pass the same data and settings to resume "
-                "that fit, remove the file to start again, or pass another path."
+                f"{path} is the checkpoint of another fit: {what} {difference}. Pass the same data and settings to "
+                "resume that fit, remove the file to start again, or pass another path."
             )

@@ -139,9 +139,9 @@ class LabelledRows:
         failure: SingularCovarianceError | None = None
         for family in families:
             is_closed = self.is_fully_labelled and not family.is_step and not self.data.raw_source.may_miss
-            how = replace(stopping, max_steps=0) if is_closed else stopping
+            stop_rule = replace(stopping, max_steps=0) if is_closed else stopping
             try:
-                plan = Plan([start], _unused_generator(), how, shared_starts=shared)
+                plan = Plan([start], _unused_generator(), stop_rule, shared_starts=shared)
                 fitted = self._fit(family, class_index, ridge, plan)
             except SingularCovarianceError as error:
                 failure = error

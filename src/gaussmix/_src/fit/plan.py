@@ -254,5 +254,4 @@ def label_settings(
 def _em_settings(ridge: Array | None, stopping: StopRule) -> EMSettings:
     """Return the stopping rule of the C++ core, which stops after the first M-step if Python runs the EM steps."""
     is_usual = type(stopping) is StopRule and not (stopping.is_watched or stopping.seeks_maximum)
-    max_steps = stopping.max_steps if is_usual else 0
-    return EMSettings(ridge, stopping.tolerance, max_steps)
+    return EMSettings(ridge, stopping.tolerance, stopping.max_steps if is_usual else 0)

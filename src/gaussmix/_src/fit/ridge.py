@@ -152,8 +152,9 @@ def end_without_ridge(problem: Problem, plan: Plan, end: EMState) -> tuple[EMSta
     if (gap := end.trace.posterior_gap) is not None:  # only truncated EM stores a gap
         engine = replace(engine, n_candidates=gap.n_candidates, n_drawn=gap.n_drawn)
         engine = replace(engine, continues_below=problem.n_components + 1)
-    how = {"is_accelerated": plan.is_accelerated}
-    result = run_to_sound_end(unridged.source, engine, model, unridged.objective, closing, **how)
+    result = run_to_sound_end(
+        unridged.source, engine, model, unridged.objective, closing, is_accelerated=plan.is_accelerated
+    )
     if result is None or result.trace.n_steps < 2:
         return end, problem
     objective = result.trace.objective  # the first value belongs to the last model of the run with the ridge

@@ -33,9 +33,7 @@ def patterns(missing: NDArray[np.bool_]) -> Iterator[tuple[Indices, Indices]]:
 
 def in_whole_steps(array: AnyArray) -> AnyArray:
     """Return the array, or a copy if the strides are not multiples of the item size, as in packed records."""
-    if any(stride % array.itemsize for stride in array.strides):
-        return array.copy()
-    return array
+    return array.copy() if any(stride % array.itemsize for stride in array.strides) else array
 
 
 def largest_of(n_rows: int) -> float:

@@ -146,8 +146,8 @@ class ComponentDisplay(FeatureDisplay):
             box = covered(self.means, self.covariances)
             self.rows_ = draw_rows(ax, self.rows, self.labels, self.certainty, pens, box, row_options)
         parts = self.weights, self.means, self.covariances
-        how: dict[str, Any] = {"options": dict(component_kwargs or {}), "has_fill": is_line or len(pens) < N_MANY}
-        self.components_: list[Any] = draw_components(ax, *parts, pens, radii, **how)
+        options, has_fill = dict(component_kwargs or {}), is_line or len(pens) < N_MANY
+        self.components_: list[Any] = draw_components(ax, *parts, pens, radii, options, has_fill=has_fill)
         self.texts_: list[Any] = [] if is_line else draw_indices(ax, self.means, pens)
         others: Any = uncertainty.sample_mixtures() if hasattr(uncertainty, "sample_mixtures") else uncertainty
         if not isinstance(others, Sequence) or not all(isinstance(each, Mixture) for each in others):

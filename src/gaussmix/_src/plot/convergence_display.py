@@ -94,9 +94,9 @@ class ConvergenceDisplay(Display):
         self.lines_: list[Any] = []
         for nth, trace in enumerate(self.traces):
             is_best = nth == self.best_index
-            how: dict[str, Any] = {"color": color if is_best else "0.5", "zorder": 3 if is_best else 2}
-            how |= {"linewidth": 1.8 if is_best else 0.9, "marker": "o", "markersize": 3.5 if is_best else 2.5}
-            self.lines_ += ax.plot(np.arange(1, len(trace) + 1), trace, **how)
+            style: dict[str, Any] = {"color": color if is_best else "0.5", "zorder": 3 if is_best else 2}
+            style |= {"linewidth": 1.8 if is_best else 0.9, "marker": "o", "markersize": 3.5 if is_best else 2.5}
+            self.lines_ += ax.plot(np.arange(1, len(trace) + 1), trace, **style)
         trace, which = self.traces[self.best_index], "kept" if len(self.traces) > 1 else "one start"
         end = f"{trace[-1]:.6g}".replace("-", "−")
         self.lines_[self.best_index].set_label(f"{which}: {counted(len(trace), 'step')},\nlast value {end}")

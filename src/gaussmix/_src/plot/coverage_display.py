@@ -139,8 +139,8 @@ class CoverageDisplay(Display):
     def _draw_pit(self, ax: Axes, color: Any, band: dict[str, Any], right: dict[str, Any]) -> list[Any]:
         weight = self._weight
         low, high = (_N_BINS * probability for probability in _chance(weight, 1 / _N_BINS))
-        how: dict[str, Any] = {"bins": _N_BINS, "range": (0, 1), "facecolor": faded(color, 0.45), "edgecolor": color}
-        self.line_ = ax.hist(self.values, weights=weight * (_N_BINS / weight.sum()), **how)[2]
+        style: dict[str, Any] = {"bins": _N_BINS, "range": (0, 1), "facecolor": faded(color, 0.45), "edgecolor": color}
+        self.line_ = ax.hist(self.values, weights=weight * (_N_BINS / weight.sum()), **style)[2]
         self.line_.set_label("observed")
         self.band_ = ax.axhspan(low, high, zorder=0, **band)
         self.reference_ = ax.axhline(1.0, **right)

@@ -142,10 +142,10 @@ class CriterionDisplay(Display):
         if np.isfinite(low):
             ax.set_ylim(low, high)
             beyond, is_high = int(((values < low) | (values > high)).sum()), self.criterion in HIGHER_IS_BETTER
-            how: dict[str, Any] = {"transform": ax.transAxes, "ha": "right", "fontsize": "small"}
+            text_style: dict[str, Any] = {"transform": ax.transAxes, "ha": "right", "fontsize": "small"}
             text = f"{'↓' if is_high else '↑'} {counted(beyond, 'worse candidate')}"
             y, side = (0.99, "top") if is_high else (0.01, "bottom")  # next to the best values, where few lines are
-            self.note_ = ax.text(0.99, y, text, va=side, **how)
+            self.note_ = ax.text(0.99, y, text, va=side, **text_style)
         peaks = [] if self.peaks_ is None else [handle("peak", "0.5", marker="^")]
         shown = [line for name, line in self.lines_.items() if name in in_view]
         weak = [self.weak_] * any(is_weak & is_shown)
@@ -167,10 +167,10 @@ class CriterionDisplay(Display):
         """Write the number of failed candidates above each number of components; return reasons as legend entries."""
         pairs = zip(self.results["n_components"], self.results["failure"], strict=True)
         failed = [(count, FailureKind.from_text(why)) for count, why in pairs if why is not None]
-        how: dict[str, Any] = {"transform": self.ax_.get_xaxis_transform(), "ha": "center", "fontsize": "small"}
+        style: dict[str, Any] = {"transform": self.ax_.get_xaxis_transform(), "ha": "center", "fontsize": "small"}
         numbers = sorted(Counter(count for count, _ in failed).items())
-        how["rotation"] = 90 if len(numbers) > _MAX_LEVEL_TEXTS else 0  # many texts would overlap otherwise
-        self.failures_: dict[int, Any] = {k: self.ax_.text(k, 1.015, f"×{n}", **how) for k, n in numbers}
+        style["rotation"] = 90 if len(numbers) > _MAX_LEVEL_TEXTS else 0  # many texts would overlap otherwise
+        self.failures_: dict[int, Any] = {k: self.ax_.text(k, 1.015, f"×{n}", **style) for k, n in numbers}
         reasons = Counter(kind for _, kind in failed).items()
         words = [f"{n} {'failed: ' * kind.was_started}{kind.words}" for kind, n in reasons]
         return [handle(fill(each, _REASON_WIDTH), self._ink, marker="x") for each in words]

@@ -113,17 +113,17 @@ class DecisionRegionDisplay(FeatureDisplay):
         from matplotlib.colors import ListedColormap
 
         colors = ListedColormap([faded(pen.color, _REGION_ALPHA) for pen in pens])
-        how: dict[str, Any] = {"shading": "nearest", "rasterized": True, "zorder": 0}
+        style: dict[str, Any] = {"shading": "nearest", "rasterized": True, "zorder": 0}
         ends = -0.5, len(pens) - 0.5
         decided = self.scores.argmax(axis=0)
-        self.regions_: Any = ax.pcolormesh(self.x, self.y, decided, cmap=colors, vmin=ends[0], vmax=ends[1], **how)
+        self.regions_: Any = ax.pcolormesh(self.x, self.y, decided, cmap=colors, vmin=ends[0], vmax=ends[1], **style)
         self.boundaries_: list[Any] = []
         for k in range(len(pens) if len(pens) > 2 else 1):
             others = np.delete(self.scores, k, axis=0)
             margin = self.scores[k] - (others.max(axis=0) if len(others) else -1.0)
             if margin.min() < 0 < margin.max():
-                how = {"levels": [0.0], "colors": [self._ink], "linewidths": 0.8, "zorder": 1.5}
-                self.boundaries_.append(ax.contour(self.x, self.y, margin, **how))
+                style = {"levels": [0.0], "colors": [self._ink], "linewidths": 0.8, "zorder": 1.5}
+                self.boundaries_.append(ax.contour(self.x, self.y, margin, **style))
         certainty, box = np.full(len(self.rows), 1.3), np.array([[self.x[0], self.y[0]], [self.x[-1], self.y[-1]]])
         self.rows_: Any = draw_rows(ax, self.rows, self.labels, certainty, pens, box, {})
         ax.set(xlim=(self.x[0], self.x[-1]), ylim=(self.y[0], self.y[-1]))
@@ -141,8 +141,8 @@ class DecisionRegionDisplay(FeatureDisplay):
         self.rows_ = []
         for k, pen in enumerate(pens):
             mine = self.rows[self.labels == k, 0]
-            how: dict[str, Any] = {"color": pen.color, "marker": "|", "linestyle": "", "markersize": 8, "alpha": 0.5}
-            self.rows_ += ax.plot(mine, np.full(len(mine), -0.06), **how)
+            style: dict[str, Any] = {"color": pen.color, "marker": "|", "linestyle": "", "markersize": 8, "alpha": 0.5}
+            self.rows_ += ax.plot(mine, np.full(len(mine), -0.06), **style)
 
     def _handles(self, pens: list[Pen]) -> list[Any]:
         if len(pens) > 3 * MAX_LEGEND_ENTRIES:
@@ -150,8 +150,8 @@ class DecisionRegionDisplay(FeatureDisplay):
         pairs = list(zip(self.region_names, pens, strict=True))
         if not len(self.y):
             return [handle(name, pen.color, pen.line_style) for name, pen in pairs]
-        how: dict[str, Any] = {"markersize": 7, "markeredgewidth": 0}
-        return [handle(name, pen.color, marker=pen.marker if len(self.rows) else "s", **how) for name, pen in pairs]
+        style: dict[str, Any] = {"markersize": 7, "markeredgewidth": 0}
+        return [handle(name, pen.color, marker=pen.marker if len(self.rows) else "s", **style) for name, pen in pairs]
 
 
 def _decisions(subject: Subject, mixture: Mixture, points: Array, rows: Array) -> tuple[list[str], Array, Labels]:

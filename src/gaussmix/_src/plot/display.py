@@ -94,8 +94,8 @@ class Display:
 
     def _ring(self, x: float, y: float, label: str | None = None) -> Any:
         """Draw a ring around the point (x, y) to mark the chosen model."""
-        how: dict[str, Any] = {"s": 140, "facecolors": "none", "linewidths": 1.5, "zorder": 5}
-        return self.ax_.scatter(x, y, label=label, edgecolors=[self._ink], **how)
+        style: dict[str, Any] = {"s": 140, "facecolors": "none", "linewidths": 1.5, "zorder": 5}
+        return self.ax_.scatter(x, y, label=label, edgecolors=[self._ink], **style)
 
     def _count_along_x(self, **options: Any) -> None:
         """Put the ticks of the horizontal axis, which shows counts, at integers."""

@@ -181,11 +181,11 @@ def draw_indices(ax: Axes, means: Array, pens: Sequence[Pen]) -> list[Any]:
         return []
     page = background(ax)
     badge = {"boxstyle": "round,pad=0.15", "facecolor": faded(page, 0.8)}
-    how: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": "small", "weight": "bold", "zorder": 6}
+    style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": "small", "weight": "bold", "zorder": 6}
     rim = withStroke(linewidth=2.5, foreground=faded(page, 0.85))
-    how |= {"color": ax.xaxis.label.get_color(), "path_effects": [rim]}
+    style |= {"color": ax.xaxis.label.get_color(), "path_effects": [rim]}
     badges = [{**badge, "edgecolor": pen.color} for pen in pens]
-    return [ax.text(means[k, 0], means[k, 1], str(k), bbox=badge, **how) for k, badge in enumerate(badges)]
+    return [ax.text(means[k, 0], means[k, 1], str(k), bbox=badge, **style) for k, badge in enumerate(badges)]
 
 
 def normal_density(points: Array, mean: float, deviation: float) -> Array:

@@ -95,11 +95,11 @@ class MergingDisplay(Display):
         self.line_: Any = ax.plot(counts, self.entropy, color=color, marker="o", markersize=5)[0]
         self.best_: Any = self._ring(self.n_clusters, float(self.entropy[self.n_clusters - 1]))
         self.texts_: list[Any] = []
-        how: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "va": "bottom"}
-        how |= {"rotation": 90, "color": self._ink, "fontsize": "small"}
+        style: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "va": "bottom"}
+        style |= {"rotation": 90, "color": self._ink, "fontsize": "small"}
         for count, (text, overlap) in enumerate(zip(self.merged_components, self.overlap.tolist(), strict=True), 1):
-            how["xytext"] = -5, 16 if count == self.n_clusters else 9  # text left of the line and above the ring
-            self.texts_.append(ax.annotate(f"{text}: overlap {overlap:.1%}", (count, self.entropy[count - 1]), **how))
+            style["xytext"] = -5, 16 if count == self.n_clusters else 9  # text left of the line and above the ring
+            self.texts_.append(ax.annotate(f"{text}: overlap {overlap:.1%}", (count, self.entropy[count - 1]), **style))
         ax.set(xlabel="number of clusters", ylabel="entropy of the responsibilities, nats")
         self._count_along_x(min_n_ticks=1)
         ax.margins(x=0.12, y=0.12)

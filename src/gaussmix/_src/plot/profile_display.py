@@ -168,8 +168,8 @@ class ProfileDisplay(Display):
         self.lines_: list[Any] = []
         alpha = _BAND_ALPHA if len(pens) < N_MANY else 0.4 * _BAND_ALPHA
         for mean, half, pen in zip((self.means - centre) / spread, reach * self.deviations / spread, pens, strict=True):
-            how: dict[str, Any] = {"color": faded(pen.color, alpha), "linewidth": 0, "zorder": 2}
-            self.bands_.append(ax.fill_between(at, mean - half, mean + half, **how))
+            style: dict[str, Any] = {"color": faded(pen.color, alpha), "linewidth": 0, "zorder": 2}
+            self.bands_.append(ax.fill_between(at, mean - half, mean + half, **style))
             style = {"color": pen.color, "linestyle": pen.line_style, "zorder": 3}
             self.lines_ += ax.plot(at, mean, marker=pen.marker if step == 1 else "", **style)
         names = self.feature_names[::step]

@@ -84,10 +84,11 @@ class ResponsibilityDisplay(Display):
             color = NOISE_COLOR if name == "noise" else pen.color
             key = faded(color, 1.0)  # RGBA values are compared, because a colour can be written in several ways
             nth = seen[key] = seen.get(key, -1) + 1
-            how: dict[str, Any] = {"step": "post", "facecolor": color, "label": name, "linewidth": 0}
-            how |= {"hatch": _HATCHES[nth % len(_HATCHES)], "edgecolor": background(ax), "antialiased": False}
+            style: dict[str, Any] = {"step": "post", "facecolor": color, "label": name, "linewidth": 0}
+            style |= {"hatch": _HATCHES[nth % len(_HATCHES)], "edgecolor": background(ax), "antialiased": False}
             above = below + self.responsibilities[:, k]
-            self.areas_.append(ax.fill_between(edges, np.append(below, below[-1]), np.append(above, above[-1]), **how))
+            low, high = (np.append(each, each[-1]) for each in (below, above))
+            self.areas_.append(ax.fill_between(edges, low, high, **style))
             below = above
         ax.set(xlim=(0, self.n_rows), ylim=(0, 1), xlabel="rows, by component and certainty")
         ax.set_ylabel("probability of the component")

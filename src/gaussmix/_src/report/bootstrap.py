@@ -140,14 +140,14 @@ def infer_fit(fit: FitResult, problem: Problem, rng: np.random.Generator, *, are
 
 
 def run_bootstrap(
-    fitted: FitResult, problem: Problem, how: Resampling, rng: np.random.Generator, *, has_warning: bool = False
+    fitted: FitResult, problem: Problem, resampling: Resampling, rng: np.random.Generator, *, has_warning: bool = False
 ) -> Bootstrap:
     """Refit a mixture to resampled rows, and return the estimates.
 
     Parameters
     ----------
     fitted, problem : the fit, and the `Problem` with the rows and the objective of the fit.
-    how : settings of the resampling, such as the number of refits.
+    resampling : settings of the resampling, such as the number of refits.
     rng : random generator that draws the rows.
     has_warning : whether the caller has already warned if the rows differ from the fitted rows.
 
@@ -161,16 +161,16 @@ def run_bootstrap(
     RuntimeWarning : the rows differ from the fitted rows.
     """
     check_unit(fitted.mixture)
-    ends = refit_resamples(problem, fitted.mixture._model, how, rng, fitted.collapsed)
+    ends = refit_resamples(problem, fitted.mixture._model, resampling, rng, fitted.collapsed)
     mixture = Mixture._from_model(ends.model, fitted.mixture.feature_names)
     others = inference.changed_rows_warning(fitted, problem, ends.initial_objective)
     if not has_warning:
         warn(others)
-    counts = ends.draw_weights if how.kind == "jackknife" else None
+    counts = ends.draw_weights if resampling.kind == "jackknife" else None
     return Bootstrap(
         **parameter_entries(mixture),
         covariance=weighted_covariance(ends.parameter_draws, counts),
-        method=f"{ends.n_refits:,} refits, {_RESAMPLING_WORDS[how.kind]}",
+        method=f"{ends.n_refits:,} refits, {_RESAMPLING_WORDS[resampling.kind]}",
         notes=(*filter(None, [others]), *_refit_notes(ends)),
         draws=ends.parameter_draws,
         draw_weights=counts,

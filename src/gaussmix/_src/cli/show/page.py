@@ -157,7 +157,7 @@ def _table(name: str, headings: Sequence[str], rows: Iterable[Sequence[Cell]]) -
 
 def _pairs(findings: ReportData) -> str:
     features = findings.distinguishing_features(MAX_PAIR_FEATURES)
-    shown, how = _shown_rows(findings, _MAX_PAIR_ROWS)
+    shown, note = _shown_rows(findings, _MAX_PAIR_ROWS)
     drawn = PairDisplay.from_estimator(findings.mixture, features=features, **shown)
     names, n_shown = findings.named(features), len(features)
     which = f"the {n_shown} features that tell the components apart best" if n_shown < len(findings.names) else ""
@@ -165,7 +165,7 @@ def _pairs(findings: ReportData) -> str:
     what = f"Ellipses show {reach} standard deviations of each component."
     if n_shown == 1:
         what = "The histogram shows the rows, and each curve a component."
-    caption = f"{what} {how}{which and f'Shown: {which}.'}"
+    caption = f"{what} {note}{which and f'Shown: {which}.'}"
     alt = f"Rows and components in {names}{', two features at a time' * (n_shown > 1)}."
     made = _picture(drawn.figure_, alt, caption)
     return f'<div class="wide" tabindex="0" role="region" aria-label="Rows and components">{made}</div>'
@@ -190,10 +190,10 @@ def _uncertainty(findings: ReportData) -> str:
     if findings.mixture.n_components == 1 and findings.mixture.noise is None:
         return "<p>There is a single component, so every row belongs to it.</p>"
     pair = findings.distinguishing_features(2)
-    shown, how = _shown_rows(findings, _MAX_PICTURE_ROWS)
+    shown, note = _shown_rows(findings, _MAX_PICTURE_ROWS)
     drawn = UncertaintyDisplay.from_estimator(findings.mixture, features=pair, **shown)
     alt = f"Rows in {findings.named(pair)}; large points lie between components."
-    return _picture(drawn.figure_, alt, f"The larger a point, the less certain its component. {how}")
+    return _picture(drawn.figure_, alt, f"The larger a point, the less certain its component. {note}")
 
 
 def _shown_rows(findings: ReportData, limit: int) -> tuple[dict[str, Any], str]:

@@ -75,7 +75,7 @@ def _filled(
     first, become_floats = 0, set[str]()
     for part, numbers in pieces:
         if not first:  # all parts must have the same types, even parts without missing values
-            become_floats = _incomplete(table, [name for name in features if _is_exact(part.schema.field(name).type)])
+            become_floats = _incomplete(table, [name for name in features if _lacks_nan(part.schema.field(name).type)])
         missing, imputed = np.isnan(numbers), fill(Block(first, numbers))
         n_filled[0] += int(missing.sum())
         for i, name in enumerate(features):
@@ -108,7 +108,7 @@ def _described_as_floats(table: pa.Table, names: set[str]) -> pa.Table:
     return table.replace_schema_metadata({**metadata, b"pandas": json.dumps(described).encode()})
 
 
-def _is_exact(kind: pa.DataType) -> bool:
+def _lacks_nan(kind: pa.DataType) -> bool:
     """Return whether values of a numeric type must be converted to floats, because the type has no fractions or NaN."""
     return is_numeric(kind) and not pa.types.is_floating(kind)
 

@@ -85,8 +85,8 @@ def report(
     findings = ReportData(mixture.with_feature_names(None), shown, rows, selection, block.row_weight, indices)
     name = "standard input" if data == STANDARD else data
     has_box = mixture.noise is None or mixture.noise.bounds is not None
-    how = {"has_gaps": not findings.is_complete.all(), "has_box": has_box}
-    text = page(findings, name, code(table, names, shown, model, selection, weights, **how))
+    flags = {"has_gaps": not findings.is_complete.all(), "has_box": has_box}
+    text = page(findings, name, code(table, names, shown, model, selection, weights, **flags))
     with open_target(output, for_people=True) as file:
         file.write(text.encode(errors="replace"))  # a file name in the page may not be valid Unicode
     if not is_quiet() and output != STANDARD:

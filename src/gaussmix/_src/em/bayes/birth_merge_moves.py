@@ -257,9 +257,9 @@ class BirthMergeMoves:
         assert family.algebra is not None, "structures with a conjugate prior have an algebra"
         ridge, packed_prior = self.objective.pack_for_core(model.n_components)
         covariances = np.ascontiguousarray(model.covariances.array).ravel()
-        how = stopping.tolerance, min(stopping.max_steps, MAX_STEPS_OF_CALL), stopping.seconds_left
+        stop = stopping.tolerance, min(stopping.max_steps, MAX_STEPS_OF_CALL), stopping.seconds_left
         bound, weights, means, covariances = target.improve_column(
-            sample.rows, sample.weight, family.algebra, model.weights, model.means, covariances, ridge, LIMITS, *how,
+            sample.rows, sample.weight, family.algebra, model.weights, model.means, covariances, ridge, LIMITS, *stop,
             MIN_STEP_GAIN, self.max_components, self.rng.random(N_RANDOM_CUTS), packed_prior,
         )  # fmt: skip
         if not np.isfinite(bound):

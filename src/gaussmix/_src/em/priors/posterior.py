@@ -90,9 +90,7 @@ class WeightUpdate:
 
     def n_fixed_weights(self, n_components: int) -> int:
         """Return how many of the K − 1 free parameters of the weights are fixed."""
-        if self.is_equal:
-            return n_components - 1
-        return min(len(self.fixed_weights), n_components - 1)
+        return n_components - 1 if self.is_equal else min(len(self.fixed_weights), n_components - 1)
 
 
 @dataclass(frozen=True, eq=False)

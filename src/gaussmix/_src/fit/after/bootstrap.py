@@ -182,24 +182,25 @@ def _iterate_refits(problem: Problem, model: Model, resampling: Resampling, rng:
         yield _refit_reweighted_rows(problem, model, resampling, weights), batch
 
 
-def _draw_row_weights(how: Resampling, row_weight: Array, n: int, omitted: Indices, rng: np.random.Generator) -> Array:
+def _draw_row_weights(
+    resampling: Resampling, row_weight: Array, n: int, omitted: Indices, rng: np.random.Generator
+) -> Array:
     """Draw new row weights (n, n_rows) for `n` refits, given the row weights (n_rows,) of the original fit."""
-    if how.kind == "jackknife":
+    if resampling.kind == "jackknife":
         weights = np.repeat(row_weight[None], n, axis=0)
-        removed = np.minimum(row_weight[omitted], 1.0) if how.is_frequency else row_weight[omitted]
+        removed = np.minimum(row_weight[omitted], 1.0) if resampling.is_frequency else row_weight[omitted]
         weights[np.arange(n), omitted] -= removed
         return weights
-    if how.kind == "nonparametric":
-        n_rows = round(float(row_weight.sum())) if how.is_frequency else int(np.count_nonzero(row_weight))
-        chances = row_weight / row_weight.sum() if how.is_frequency else (row_weight > 0) / np.count_nonzero(row_weight)
-        drawn = rng.multinomial(n_rows, chances, size=n).astype(np.float64)
-        return drawn if how.is_frequency else drawn * row_weight
-    if how.is_frequency and (how.concentration != 1 or (row_weight != 1).any()):
+    if resampling.kind == "nonparametric":
+        counts = row_weight if resampling.is_frequency else row_weight > 0
+        drawn = rng.multinomial(round(float(counts.sum())), counts / counts.sum(), size=n).astype(np.float64)
+        return drawn if resampling.is_frequency else drawn * row_weight
+    if resampling.is_frequency and (resampling.concentration != 1 or (row_weight != 1).any()):
         # The sum of the gamma variates of w rows of weight 1 is one gamma variate with the shape parameter
         # concentration · w.
-        gammas = rng.standard_gamma(how.concentration * row_weight, size=(n, len(row_weight)))
-    elif how.concentration != 1:
-        gammas = rng.standard_gamma(how.concentration, size=(n, len(row_weight))) * row_weight
+        gammas = rng.standard_gamma(resampling.concentration * row_weight, size=(n, len(row_weight)))
+    elif resampling.concentration != 1:
+        gammas = rng.standard_gamma(resampling.concentration, size=(n, len(row_weight))) * row_weight
     else:
         gammas = -log(1 - rng.random(n * len(row_weight))).reshape(n, -1) * row_weight
     return np.asarray(gammas * (row_weight.sum() / gammas.sum(axis=1, keepdims=True)))

@@ -264,8 +264,8 @@ class ObjectiveMaximiser:
         problem, family = self.problem, state.model.family
         if find_variances_at_bounds(state.model) is not None:
             raise NotSmooth(f"the structure {family!r} bounds the variances")
-        of = state.model, problem.objective, state.trace, problem.source, problem.engine
-        return ObservedInformation.at_model(*of, are_frequency_weights=is_frequency)
+        arguments = state.model, problem.objective, state.trace, problem.source, problem.engine
+        return ObservedInformation.at_model(*arguments, are_frequency_weights=is_frequency)
 
     def run_newton(self, state: EMState) -> tuple[EMState, ObservedInformation] | None:
         """Run Newton's method; return the maximum and its information matrix, or None if there is no convergence."""

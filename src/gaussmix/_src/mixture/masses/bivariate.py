@@ -154,10 +154,9 @@ def _integral(integrand: _Integrand) -> Array:
     first, length = cuts[row, piece][:, None], lengths[row, piece][:, None]
     log_values = integrand.part(row).log(first + 0.5 * length * (1 + _NODES)) + np.log(0.5 * length * _NODE_WEIGHTS)
     log_parts[row, piece] = log_sum(log_values)
-    total = log_sum(log_parts)
     # Beyond 1e9 standard deviations, rounding errors of the log exceed 45 nats, so that low = high, and the value at
     # the peak is returned.
-    return np.where(low < high, total[:, None], integrand.log(peak))[:, 0]
+    return np.where(low < high, log_sum(log_parts)[:, None], integrand.log(peak))[:, 0]
 
 
 def _is_level(integrand: _Integrand) -> NDArray[np.bool_]:

@@ -134,8 +134,8 @@ def _of_array(data: Any, request: OpenOptions) -> DaskTable:
     n_columns = data.shape[1]
     chosen = Chosen.from_columns("the Dask array", invented_names(n_columns), request.columns, weights, data.dtype)
     names, indices, weight_index, dtype, integers = chosen
-    how: dict[str, Any] = {"weight_index": weight_index, "dtype": dtype, "n_columns": n_columns}
-    values = partial(_array_block, indices=None if indices == list(range(n_columns)) else indices, **how)
+    options: dict[str, Any] = {"weight_index": weight_index, "dtype": dtype, "n_columns": n_columns}
+    values = partial(_array_block, indices=None if indices == list(range(n_columns)) else indices, **options)
     chunks = data.rechunk({1: -1}).to_delayed(optimize_graph=not _is_persisted(data)).ravel()
     sizes = None if np.isnan(data.chunks[0]).any() else list(data.chunks[0])
     info = TableInfo("the Dask array", names, weights, dtype, request.missing, False, integers)

@@ -295,13 +295,15 @@ class DaskCluster(Remote):
         return Traffic(task, node, n_components, len(self._workers.n_threads()), count_leaves(self.n_rows))
 
     def _each_worker(
-        self, task: Callable[..., Any], work: Callable[..., Any], arguments: Sequence[Any], **how: Any
+        self, task: Callable[..., Any], work: Callable[..., Any], arguments: Sequence[Any], **extra: Any
     ) -> list[Any]:
         """Submit a task to each worker for its own partitions, and return the futures in the order of the rows."""
         n_threads, sent, groups = self._workers.n_threads(), self._sent((work, arguments)), self._groups()
         parts = [[self._stored[index] for index in group] for group in groups.values()]
         limits = [n_threads.get(worker, 1) for worker in groups]
-        return self._client.map(task, groups.values(), parts, limits, sent=sent, **how, key="gaussmix-pass", pure=False)
+        return self._client.map(
+            task, groups.values(), parts, limits, sent=sent, **extra, key="gaussmix-pass", pure=False
+        )
 
     def _groups(self) -> dict[str, list[int]]:
         """Return a dictionary from each worker to the indices of its partitions, so that one task handles them all."""

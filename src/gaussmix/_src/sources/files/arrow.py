@@ -174,9 +174,9 @@ class DatasetReader(BatchReader):
         with self._reading():
             for _ in at_once(partial(file.read, 0, 0) for file in self._stored):
                 pass  # these requests only check that no file has changed
-        how = {"columns": self.read_columns, "batch_size": batch_rows(len(self.read_columns)), "use_threads": False}
+        options = {"columns": self.read_columns, "batch_size": batch_rows(len(self.read_columns)), "use_threads": False}
         n_batches = max(1, self._at_once // max(1, len(self._stored)))
-        scanner = self._dataset.scanner(fragment_readahead=self._at_once, batch_readahead=n_batches, **how)
+        scanner = self._dataset.scanner(fragment_readahead=self._at_once, batch_readahead=n_batches, **options)
         with self._reading():
             yield from scanner.to_batches()
 

@@ -99,13 +99,13 @@ class SparkCluster(Remote):
     def blocks(self) -> Iterator[Block]:
         """Yield the rows. This process receives one piece at a time."""
         limit = pieces.rows_of_piece(self.n_features, self.dtype)
-        how = {"results": partial(pieces.take, max_rows=limit), "digests": self._digests}
-        for results in self._in_order(partial(pieces.visit, **how)):
+        arguments = {"results": partial(pieces.take, max_rows=limit), "digests": self._digests}
+        for results in self._in_order(partial(pieces.visit, **arguments)):
             self._check(results["number"], results["digest"])
             if results["result"] is not None:
                 yield pickle.loads(results["result"])
                 continue
-            make = self._joined(partial(pieces.make_and_visit, **how), pieces.RESULTS, [results["number"]])
+            make = self._joined(partial(pieces.make_and_visit, **arguments), pieces.RESULTS, [results["number"]])
             again = jobs.answered(make, "rows that were lost")
             for index, _, digest, result in zip(*again.columns, strict=True):
                 self._check(index.as_py(), digest.as_py())

@@ -116,8 +116,8 @@ def read(path: str, digest: int) -> list[Block] | None:
     """Map the blocks in a file into memory; return None if the file does not exist here or has a different digest."""
     try:
         with open(path, "rb") as file:
-            of, head, sizes = pickle.load(file)
-            if of != digest:
+            stored_digest, head, sizes = pickle.load(file)
+            if stored_digest != digest:
                 return None
             first, mapped = file.tell(), memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except FileNotFoundError:

@@ -94,7 +94,7 @@ class ParquetTable(TypedTable):
     def _read(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         from pyarrow import parquet
 
-        how = {"columns": list(columns), "use_threads": False}
+        selection = {"columns": list(columns), "use_threads": False}
         groups = (self.footer.row_group(group) for group in range(self.footer.num_row_groups))
         sizes = [sum(chunk.total_compressed_size for chunk in self._chunks(group, {*columns})) for group in groups]
         # With a buffer, Arrow allocates the size that a page claims to have before it reads the page, even if the page
@@ -106,7 +106,7 @@ class ParquetTable(TypedTable):
                 raise BadTable(f"{self.name} is damaged: its columns claim more bytes than the file has.")
             for group in range(file.num_row_groups):
                 with self._reading(f"row group {group}"):
-                    yield from file.iter_batches(batch_rows(len(columns)), row_groups=[group], **how)
+                    yield from file.iter_batches(batch_rows(len(columns)), row_groups=[group], **selection)
 
     def ranges(self, columns: Collection[str], max_bytes: int) -> Iterator[tuple[int, int]]:
         columns = {*columns}

@@ -192,6 +192,8 @@ private:
         return best_merges(std::move(merges), size(before), 1);
     }
 
+    // Makes all merges at once, and accepts the result if the lower bound rises; otherwise returns false. If a merge
+    // only undoes a split, a split of the merged component counts as tried.
     bool try_merges(State& state, Marked& marked, const std::vector<Merge>& merges) {
         Mixture model = state.following;
         std::vector<bool> is_left(model.weights.size(), true);

@@ -58,6 +58,8 @@ public:
           d_(task.rows.n_features),
           n_clusters_(task.n_components) {}
 
+    // Relocates centres and repeats k-means, until this no longer lowers the sum of squares or the time is over.
+    // Returns false if interrupted.
     bool run() {
         if (n_clusters_ < 3 || !(task_.seconds > 0)) return true;
         Values centres(task_.centres, task_.centres + n_clusters_ * d_);
@@ -94,6 +96,7 @@ private:
         return result;
     }
 
+    // Returns the weighted sum of the squared distances of all rows from the centres of their clusters.
     double sum_of_squares(const Clusters& clusters, const double* centres) const {
         double total = 0;
         for (Index k = 0; k < n_clusters_; ++k, centres += d_) {

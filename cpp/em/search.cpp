@@ -27,6 +27,8 @@ public:
           first_sample_(context_.subsample(all_rows_, settings_.first_rows)),
           second_offset_(context_.draw_offset(*all_rows_, settings_.second_rows)) {}
 
+    // Replaces `mixture`, which EM has reached in `n_steps` steps, with the best mixture of the search. Returns false,
+    // and changes nothing, if no search run has a result.
     bool find(Mixture& mixture, Index n_steps) {
         const double max_work = settings_.search_steps_factor *
                                 static_cast<double>(n_steps + settings_.n_extra_em_steps) *

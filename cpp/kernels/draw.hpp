@@ -51,6 +51,7 @@ public:
         for (Index row = first; row < last; ++row) scratch_.order[ends[view_.labels[row]]++] = row;
     }
 
+    // Draws the rows of a component. Before, `draw_labels` and `sort` must have been called for the same rows.
     void draw_component(Index component, Poll& poll) const {
         const Index first = scratch_.starts[component], last = scratch_.starts[component + 1];
         if (first == last) return;
@@ -98,6 +99,7 @@ private:
         }
     }
 
+    // Draws at most kDrawnAtOnce rows of a component; `order` contains their indices in the output.
     void draw_group(Index component, const Index* order, Index n_rows) const {
         alignas(64) std::uint64_t rows[kDrawnAtOnce];  // row indices; unused lanes repeat the index of the last row
         for (Index i = 0; i < kDrawnAtOnce; ++i) rows[i] = static_cast<std::uint64_t>(order[smaller(i, n_rows - 1)]);

@@ -16,6 +16,7 @@ constexpr Index component_stride(Index n_features) {
 }
 constexpr Index sums_size(const Shape& shape) { return shape.n_components * component_stride(shape.n_features); }
 
+// Adds the moments of component k over a tile to the sums of this component.
 template <int D>
 void add_component(const TileView& tile, Index k, const double* anchor, double* sums) {
     constexpr int kSums = 1 + D + D * (D + 1) / 2;

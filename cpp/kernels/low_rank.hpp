@@ -28,6 +28,8 @@ struct Centre {
     const double* scales;  // one scale per feature, `stride` numbers apart; null: every scale is 1
     Index stride;
 
+    // Computes one feature of the scaled differences u of a group's rows from the point. `lane` is the first lane of
+    // the part in each vector.
     GAUSSMIX_INLINE void offsets(const double* rows, Index feature, int lane, Part (&u)[kGroupVectors]) const {
         const Part centre = Part::broadcast(point[feature]);
         GAUSSMIX_UNROLL for (int v = 0; v < kGroupVectors; ++v) {

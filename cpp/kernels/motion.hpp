@@ -26,6 +26,8 @@ inline double growth_of_triangle(Index d, Factor w, double* row) {
     return 1 + __builtin_sqrt(sum);
 }
 
+// Returns an upper bound on |W W'^-1| for factors of any shape but low rank, or NaN if a ratio of diagonal elements is
+// NaN.
 inline double growth(const Shape& shape, Factor w, double* row) {
     const Index d = shape.n_features;
     switch (shape.factor_shape) {

@@ -142,6 +142,7 @@ double* add_panel(const Component& c, Index panel, bool is_followed, const doubl
     return sums;
 }
 
+// Adds the moments of a tile about each component's anchor to the sums.
 inline void add_moments(const TileView& tile, const double* anchor, double* mass, double* sums) {
     const Index d = tile.n_features;
     for (Index k = 0; k < tile.n_components; ++k) {
@@ -166,6 +167,7 @@ inline void add_moments(const TileView& tile, const double* anchor, double* mass
     }
 }
 
+// Converts the sums of a component to first moments, (d,), and symmetric second moments, (d, d).
 inline void unpack_component(Index d, const double* sums, double* first, double* second) {
     for (Index panel = 0; panel < d; panel += kSide) {
         const Index height = smaller(Index{kSide}, d - panel);

@@ -165,6 +165,7 @@ private:
         }
     }
 
+    // Computes z = W_k u for a vector of rows.
     void whiten(Index k, const double* u, double* z) {
         const Index d = shape_.n_features, each = task_.second == Second::full ? d * d : d;
         const double* factor = task_.factors + (task_.is_shared ? 0 : k * each);

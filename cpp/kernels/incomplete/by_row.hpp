@@ -178,6 +178,7 @@ private:
         return true;
     }
 
+    // Adds the moments as `add_moments` does, for D features (0: the number of features is known only at run time).
     template <int D>
     bool add_moments_of(Vec factor, Poll& poll) {
         const Index d = features<D>();
@@ -207,6 +208,7 @@ private:
         return part(layout_.error, index(i, j));
     }
 
+    // Copies a batch of rows, [feature][lane], with 0 for missing values. Unused lanes repeat the first row.
     void read(const Batch& batch) {
         alignas(64) double n_present[kLanes];
         for (int lane = 0; lane < kLanes; ++lane) {

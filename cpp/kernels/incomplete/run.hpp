@@ -191,6 +191,8 @@ private:
         for (Index k = 0; k < kLanes; ++k) to[k] = k < count ? from[k * stride] : 0;
     }
 
+    // Computes the moments of all features from the moments of the observed values, as described at the top of this
+    // file, and adds them to the sums of components 8 v .. 8 v + 7.
     void add_completed(Index v, double* sums) {
         const Index n = pattern_.n_missing, o = pattern_.n_present;
         const double* first = room_ + layout_.lane_first;

@@ -30,6 +30,7 @@ public:
           run_(task.shape, task.rows, task.row_weight, task.prior, operands_, listener,
                static_cast<double*>(scratch) + (has_errors() ? 0 : ByComponent::scratch_size(task.shape))) {}
 
+    // Adds the sums over rows first..last-1 to `sums`. Returns `last`, or `first` if the pass is cancelled.
     Index step(Index first, Index last, double* sums) {
         const Sums layout(task_.shape);
         moments_ = sums + layout.moments;
@@ -46,6 +47,7 @@ public:
         visit(first, last);
     }
 
+    // Writes the mean and the covariance of each latent row (without measurement errors and missing values).
     void denoise(Index first, Index last, double* means, double* covariances) {
         Batch batch;
         for (Index row = first; row < last; ++row) {
@@ -68,6 +70,8 @@ private:
     bool has_errors() const { return task_.error.data != nullptr; }
     bool is_step() const { return out_ == nullptr; }
 
+    // Visits rows first..last-1: long runs of rows with the same pattern together, and all other rows in batches.
+    // Returns false if the pass is cancelled.
     bool visit(Index first, Index last) {
         Batch batch;
         Index pattern[kBatchRows];
@@ -110,6 +114,7 @@ private:
         return false;
     }
 
+    // Adds a run of rows to the moments or, outside EM steps, writes the results of these rows.
     bool visit_run(Index first, Index end) {
         if (!run_.begin(row_at(task_.rows, first), is_step(), poll_)) return false;
         for (; first < end; first += kTileRows) {
@@ -120,6 +125,7 @@ private:
         return !is_step() || run_.complete(totals_, poll_, moments_);
     }
 
+    // Adds a batch of rows to the moments or, outside EM steps, writes the results of these rows.
     bool visit_batch(const Batch& batch, const Index* pattern) {
         const Index n_components = task_.shape.n_components;
         const bool has_model =

@@ -87,6 +87,7 @@ public:
     }
 
 private:
+    // Lists component k for the bunch whose bit is `bit`, unless the list already contains it.
     GAUSSMIX_INLINE void want(Index k, unsigned bit) {
         std::int32_t slot = slot_[k];
         if (slot < 0) slot = slot_[k] = add_slot(k);
@@ -97,6 +98,7 @@ private:
         wanted_[slot] |= bit;
     }
 
+    // Gives component k the next slot of the tile, and returns the slot.
     std::int32_t add_slot(Index k) {
         const auto slot = static_cast<std::int32_t>(n_slots_++);
         component_[slot] = static_cast<std::int32_t>(k);
@@ -106,6 +108,8 @@ private:
         return slot;
     }
 
+    // Lists `n_tried` neighbours of component k, unless they are already listed for the bunch. The first of these
+    // neighbours depends on the key of the pass, so that successive passes try different neighbours.
     void want_neighbours(Index k, unsigned bit) {
         std::uint32_t& expanded = expanded_[slot_[k]];
         if (expanded & bit) return;

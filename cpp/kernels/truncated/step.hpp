@@ -46,6 +46,7 @@ public:
 private:
     const RowsView& rows() const { return task_.step.rows; }
 
+    // Reads a group of rows, evaluates the components that are listed for each bunch, and chooses the new candidates.
     void assign_group(int g, Index first, LogLikelihood& log_likelihood) {
         double* prior = scratch_ + layout_.tile.prior;
         double* group_rows = scratch_ + layout_.tile.rows + g * shape_.n_features * kGroupRows;
@@ -128,6 +129,7 @@ private:
         poll_.is_cancelled(kGroupRows * (d + 1) * (d + 2 * shape_.n_factors) / 2);
     }
 
+    // Computes the log densities of a vector of rows under the listed components, for D features.
     template <int D>
     void evaluate_vector(const GroupView& group, int v) {
         for (Index j = 0; j < components_.n_listed(); ++j) {
@@ -226,6 +228,7 @@ private:
 
     Index densities_stride() const { return round_up(shape_.n_components, kLanes) * kGroupRows; }
 
+    // Adds the moments of a tile to the sums of the pass, and marks the components that have rows in the tile.
     void add_sums(int n_groups) {
         const Index n_slots = components_.n_slots();
         const TileView tile{scratch_ + layout_.tile.rows,

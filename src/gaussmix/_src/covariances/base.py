@@ -71,7 +71,7 @@ class Covariances(ABC):
         """Return covariances of the same class that have the given coordinates."""
 
     @abstractmethod
-    def lengths(self, changes: Array) -> Array:
+    def scale_by_information(self, changes: Array) -> Array:
         """Scale small changes of coordinates, (m, n, n_coordinates), by the root of the Fisher information of one row.
 
         After scaling, the squared length of a change is twice the Kullback–Leibler divergence that the change causes.

@@ -38,7 +38,7 @@ class Dense(Covariances):
         np.einsum("kii->ki", below)[...] = 1.0
         return replace(self, each=squared(below * exponential(0.5 * logarithms)[:, None, :]))
 
-    def lengths(self, changes: Array) -> Array:
+    def scale_by_information(self, changes: Array) -> Array:
         """Return W dM D^½ and dlog D / √2 for changes dM and dlog D, where W = D^(−½) M⁻¹."""
         below, logarithms = self._split_coordinates(changes)
         factors = self.whitening.factors
@@ -65,7 +65,11 @@ class Dense(Covariances):
         return replace(self, each=self.each[:, indices[:, None], indices], n_features=len(indices))
 
     def conditional(self, known: Indices, unknown: Indices) -> tuple[Dense, Array]:
-        """Return L_u L_uᵀ and L_uk L_k⁻¹ of the Cholesky factor [[L_k, 0], [L_uk, L_u]] to avoid cancellation."""
+        """Compute conditional covariances and regressions from the Cholesky factors [[L_k, 0], [L_uk, L_u]].
+
+        A conditional covariance is L_u L_uᵀ, which loses no digits by cancellation, unlike Σ_uu − Σ_uk Σ_kk⁻¹ Σ_ku. A
+        regression is L_uk L_k⁻¹.
+        """
         ordered = self.marginal(np.concatenate((known, unknown))).each
         failed = factorise(ordered)[2]
         if failed.any():

@@ -26,7 +26,7 @@ class Diagonal(Covariances):
     def from_coordinates(self, coordinates: Array) -> Diagonal:
         return replace(self, each=exponential(coordinates))
 
-    def lengths(self, changes: Array) -> Array:
+    def scale_by_information(self, changes: Array) -> Array:
         return changes * math.sqrt(0.5)
 
     def variances(self) -> Array:

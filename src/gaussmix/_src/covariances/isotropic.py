@@ -26,7 +26,7 @@ class Isotropic(Covariances):
     def from_coordinates(self, coordinates: Array) -> Isotropic:
         return replace(self, each=exponential(coordinates[:, 0]))
 
-    def lengths(self, changes: Array) -> Array:
+    def scale_by_information(self, changes: Array) -> Array:
         return changes * math.sqrt(0.5 * self.n_features)
 
     def variances(self) -> Array:

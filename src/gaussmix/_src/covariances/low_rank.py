@@ -78,7 +78,7 @@ class LowRank(Covariances):
         noise = exponential(coordinates[:, n_loadings:])
         return LowRank.from_loadings(loadings, noise, self.n_components, self.is_shared)
 
-    def lengths(self, changes: Array) -> Array:
+    def scale_by_information(self, changes: Array) -> Array:
         """Return W dΛ and dlog ψ / √2 for changes dΛ and dlog ψ, where Wᵀ W = (Ψ + ½ Λ Λᵀ)⁻¹.
 
         After scaling, an M-step of `FactorAnalyzer` is a gradient step: Λ changes by (Ψ + ½ Λ Λᵀ) × the gradient.
@@ -87,9 +87,9 @@ class LowRank(Covariances):
         loadings = math.sqrt(0.5) * self.loadings
         whitening = LowRank.from_loadings(loadings, self.noise, self.n_components, self.is_shared).whitening
         scaled = np.array(changes)
-        for one in scaled:
-            loadings = one[:, :n_loadings].reshape(n, self.n_features, -1).transpose(2, 0, 1)
-            one[:, :n_loadings] = np.concatenate([whitening.whiten_each(each) for each in loadings], axis=1)
+        for change in scaled:
+            columns = change[:, :n_loadings].reshape(n, self.n_features, -1).transpose(2, 0, 1)  # one column per factor
+            change[:, :n_loadings] = np.concatenate([whitening.whiten_each(column) for column in columns], axis=1)
         scaled[..., n_loadings:] *= math.sqrt(0.5)
         return scaled
 

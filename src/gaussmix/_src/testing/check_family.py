@@ -97,8 +97,8 @@ def check_update_is_a_maximum(family: Family, n_components: int, n_features: int
     mass, full = random_scatters(rng, n_components, n_features)
     actual, scatter = updated(family, mass, full), as_needed(family, mass, full)
 
-    def value(point: Array) -> float:  # expected log-likelihood, for `full`, of the update from `point`
-        covariances = family.update(as_needed(family, mass, point), actual)
+    def value(other: Array) -> float:  # expected log-likelihood, for `full`, of the update from the scatter `other`
+        covariances = family.update(as_needed(family, mass, other), actual)
         return expected_log_likelihood(covariances.dense(), mass, full)
 
     # Structures with shared axes have several local maxima, which EM finds from other initial covariances.

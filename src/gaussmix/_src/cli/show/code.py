@@ -63,7 +63,7 @@ def code(
     if not has_box:
         made = "".join(line for line in made.splitlines(keepends=True) if ".sample(" not in line)
     others = [] if weights is None or selection is None else [weights]
-    read = _rows(table, [*columns, *others], [*features, *others]) + (".dropna()" if table.complete else "")
+    read = _table_expression(table, [*columns, *others], [*features, *others]) + (".dropna()" if table.complete else "")
     rows = f"X = {read}\n" + "".join(f"weights = X.pop({name!r})\n" for name in others)
     saved = "# Standard input is read as a file: save it under the name below.\n"
     lines = [
@@ -86,17 +86,17 @@ def _settings(selection: GaussianMixtureIC) -> str:
     return ", ".join([repr(list(values["n_components"])), *(f"{name}={values[name]!r}" for name in named)])
 
 
-def _rows(table: Files, columns: list[str], features: list[str]) -> str:
-    """Write a Python expression for a data frame of the rows with the features as columns."""
+def _table_expression(table: Files, columns: list[str], features: list[str]) -> str:
+    """Write a Python expression that reads all files of a table into a data frame, whose columns are `features`."""
     first = table.tables[0]
     if len(table.files) > 1:
         paths = [str(path) for path in table.files]
-        return f"pd.concat([{_read(first, 'path', columns, features)} for path in {paths!r}])"
-    return _read(first, repr(str(table.files[0]) if table.files else "rows"), columns, features)
+        return f"pd.concat([{_file_expression(first, 'path', columns, features)} for path in {paths!r}])"
+    return _file_expression(first, repr(str(table.files[0]) if table.files else "rows"), columns, features)
 
 
-def _read(table: Table, path: str, columns: list[str], features: list[str]) -> str:
-    """Write a Python expression for a data frame of the rows of one file, whose path is the expression `path`."""
+def _file_expression(table: Table, path: str, columns: list[str], features: list[str]) -> str:
+    """Write a Python expression that reads one file, whose path is the expression `path`, into a data frame."""
     renamed = "" if columns == features else f".set_axis({features!r}, axis=1)"
     indices = [table.names.index(name) for name in columns]
     if isinstance(table, CsvTable):

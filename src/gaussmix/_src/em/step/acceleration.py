@@ -131,8 +131,8 @@ class Proposal:
     def from_path(cls, path: EMPath) -> Proposal:
         residuals = path.images - path.points
         basis = np.concatenate((np.diff(path.points, axis=0), np.diff(residuals, axis=0), residuals[-1:]))
-        lengths = _scale_by_information(basis, path.model_after)
-        gram = einsum("ix,jx->ij", lengths, lengths)
+        scaled = _scale_by_information(basis, path.model_after)
+        gram = einsum("ix,jx->ij", scaled, scaled)
         coefficients = _lbfgs_step(gram)
         length = math.sqrt(max(0.0, float(einsum("i,i->", einsum("ij,j->i", gram, coefficients), coefficients))))
         part = min(1.0, path.max_length / length) if length else 1.0
@@ -286,11 +286,11 @@ def _scale_by_information(coordinate_changes: Array, model: Model) -> Array:
     weight_changes, mean_changes, rest = np.split(coordinate_changes, ends, axis=1)
     offsets = mean_changes.reshape(-1, n_components, n_features)
     whitened = np.array([model.whitening.whiten_each(each) for each in offsets])
-    covariances = model.covariances
-    covariance_changes = covariances.lengths(rest.reshape(len(coordinate_changes), len(covariances.each), -1))
+    covariances, n_changes = model.covariances, len(coordinate_changes)
+    covariance_changes = covariances.scale_by_information(rest.reshape(n_changes, len(covariances.each), -1))
     importance = np.ones(1) if covariances.is_shared else roots
     parts = weight_changes * np.sqrt(weights), whitened * roots[:, None], covariance_changes * importance[:, None]
-    return np.concatenate([part.reshape(len(coordinate_changes), -1) for part in parts], axis=1)
+    return np.concatenate([part.reshape(n_changes, -1) for part in parts], axis=1)
 
 
 def _lbfgs_step(gram: Array) -> Array:

@@ -234,7 +234,7 @@ class _LogDensityTask:
 class _LeafDensities(NamedTuple):
     """Log densities of the rows of a leaf, (n_rows,), in nats; values above `exact_below` may be lower bounds."""
 
-    step: int
+    step: int  # index of the parameters under which the log densities were computed
     exact_below: float
     log_density: Array
 

@@ -214,6 +214,7 @@ class LocalMaximum:
         """Compute derivatives (m, p) of a function of the model with respect to coordinates, by finite differences."""
         at = self.information.coordinates
         curvatures, columns = np.maximum(np.diagonal(self.information.matrix), MIN_CURVATURE), []
+        # Steps are bounded, because the standard error of a coordinate that the rows hardly determine may exceed 1.
         steps = FINITE_DIFFERENCE_STEP / np.sqrt(curvatures * self.total_weight)
         for index, step in enumerate(np.minimum(steps, FINITE_DIFFERENCE_STEP)):
             point = np.zeros(at.n_parameters)

@@ -330,7 +330,7 @@ def _unique(doing: str) -> str:
 def _named(future: Any) -> str:
     """Describe the rows of a future for a message; its key ends with the index of the partition or of its first row."""
     key, _, index = future.key.rpartition("-")
-    return f"the rows from {int(index):,} on" if key.startswith("gaussmix-join") else f"partition {index}"
+    return f"the rows from row {int(index):,} on" if key.startswith("gaussmix-join") else f"partition {index}"
 
 
 def _aligned(client: Any, parts: Sequence[Any], new_partitions: Sequence[remote.NewPartition]) -> list[Any]:

@@ -71,10 +71,11 @@ class Columns:
         """Copy the rows and weights of a record batch into arrays, with NaN for null."""
         targets = [*rows.T] if row_weight is None else [*rows.T, row_weight]
         batch = base.valid(batch, self.name)
-        for name, target in zip(self.read_columns, targets, strict=False):
+        for name, target in zip(self.read_columns, targets, strict=False):  # ignores weights if `row_weight` is None
             column = batch.column(name)
-            is_whole = pa.types.is_integer(column.type) and not column.null_count
-            target[...] = base.whole(column) if is_whole or pa.types.is_floating(column.type) else base.doubles(column)
+            is_integer = pa.types.is_integer(column.type) and not column.null_count
+            convert = base.column_values if is_integer or pa.types.is_floating(column.type) else base.doubles
+            target[...] = convert(column)
 
     def block(self, table: pa.Table | pa.RecordBatch) -> Block:
         """Return the rows of a table as a block, with weights if the table has weights."""

@@ -116,8 +116,8 @@ class NpyReader(Reader):
         self.names, self.column_indices, self.weight_index, _, self.integer_columns = chosen
         self.weights, self.dtype = weights, dtype or chosen.dtype
         self.n_rows = sum(file.n_rows for file in self.files)
-        self.is_whole = self.column_indices == list(range(first.n_columns)) and first.dtype == self.dtype
-        self.order = "F" if first.is_by_columns or not self.is_whole else "C"
+        self.copies_rows = self.column_indices == list(range(first.n_columns)) and first.dtype == self.dtype
+        self.order = "F" if first.is_by_columns or not self.copies_rows else "C"
         self.versions = FileVersions([file.path for file in self.files])
 
     def parts(self) -> Iterator[_Open]:
@@ -128,14 +128,14 @@ class NpyReader(Reader):
     def put_part(self, part: _Open, first: int, rows: Rows, row_weight: Array | None) -> None:
         file, size = part.file, part.file.dtype.itemsize
         if file.is_by_columns:
-            wanted = [*zip(self.column_indices, rows.T, strict=True)]
+            columns = [*zip(self.column_indices, rows.T, strict=True)]
             if row_weight is not None and self.weight_index is not None:
-                wanted.append((self.weight_index, row_weight))
-            for offset, column in wanted:
-                part.read((offset * file.n_rows + first) * size, column)
+                columns.append((self.weight_index, row_weight))
+            for index, column in columns:
+                part.read((index * file.n_rows + first) * size, column)
             return
         width = file.n_columns * size
-        if self.is_whole:
+        if self.copies_rows:
             part.read(first * width, rows)
             return
         step = max(1, PIECE_BYTES // width)

@@ -170,7 +170,7 @@ class RayCluster(Remote):
             join = partial(_joined, first, bounds, self._info, cut)
             joined.append(start_task("join", join, *old_parts, num_returns=2, scheduling_strategy=_node_strategy(node)))
         self._blocks = [block for block, _ in joined]
-        where = [f"with the rows from {first:,} on of {info.name}" for _, first, _ in partitions]
+        where = [f"with the rows of {info.name} from row {first:,} on" for _, first, _ in partitions]
         reasons = workers.results([invalid_reason for _, invalid_reason in joined], where.__getitem__)
         self.invalid_reason = next((why for why in reasons if why is not None), None)
 

@@ -235,13 +235,13 @@ class Table(ABC):
         A column with only nulls, which may have no type, is the same as a column of any type.
         """
         if self.names != other.names:
-            return self._other_names(other)
+            return self._name_difference(other)
         pairs = zip(self.schema, other.schema, strict=True)
         differing = (ours for ours, theirs in pairs if ours.type not in (theirs.type, pa.null()))
         return next((f"column {ours.name!r} of {ours.type}" for ours in differing), None)
 
-    def _other_names(self, other: Table) -> str | None:
-        """Describe the first column that only one of two tables has; otherwise report that the order differs."""
+    def _name_difference(self, other: Table) -> str | None:
+        """Describe the first column that only one of two tables has, or the different order of equal columns."""
         absent = [f"no column {name!r}" for name in other.names if name not in self.column_indices]
         more = [f"column {name!r}" for name in self.names if name not in other.column_indices]
         return next(iter(absent + more), "its columns in a different order")
@@ -353,10 +353,10 @@ def in_parts(batches: Iterator[pa.RecordBatch], n_rows: int) -> Iterator[pa.Tabl
 
 def doubles(column: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
     """Return the numbers of a column as float64, with NaN for null."""
-    return whole(pc.cast(column, pa.float64(), safe=False))
+    return column_values(pc.cast(column, pa.float64(), safe=False))
 
 
-def whole(column: pa.Array | pa.ChunkedArray) -> NDArray[Any]:
+def column_values(column: pa.Array | pa.ChunkedArray) -> NDArray[Any]:
     """Return a read-only array of a column's values, with NaN for null; PyArrow's `to_numpy` would import pandas."""
     if column.null_count:
         column = pc.fill_null(column, np.nan)

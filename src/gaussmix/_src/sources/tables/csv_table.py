@@ -99,7 +99,7 @@ class CsvTable(Table):
                 yield batch
 
     def _first_value_types(self, names: Sequence[str]) -> Iterator[pa.Schema]:
-        """For columns that are empty in the first rows, yield the types of the first values in each batch."""
+        """Yield the types of the first values in each batch, for columns that are empty in the first rows."""
         with self._reading(), self._stream(names, dict.fromkeys(names, pa.string())) as batches:
             for batch in batches:
                 firsts = {name: self._present(batch.column(name)).drop_null()[:1].to_pylist() for name in names}
@@ -108,7 +108,7 @@ class CsvTable(Table):
 
     def difference_from(self, other: Table) -> str | None:
         """Describe a difference in column names; types of columns are not compared, because CSV types are guesses."""
-        return self._other_names(other) if self.names != other.names else None
+        return self._name_difference(other) if self.names != other.names else None
 
     def describe_location(self, row: int) -> str:
         """Return the name of the file and the last line of a row, which may span several lines."""

@@ -55,8 +55,8 @@ N_FEATURES_OF_PRODUCTS: Mapping[str, Callable[[int], int]] = {  # values per row
     "diag": lambda d: 2 * d + 1,
     "spherical": lambda d: 2 * d + 1,
 }
-# Maximum number of rows times components for which more is measured than gaussmix on the device: other packages need a
-# table (n_rows, n_components), and NumPy arrays take long.
+# Above this number of rows times components, only gaussmix on the device is measured, because other packages need an
+# array (n_rows, n_components), and computations with NumPy arrays take long.
 MAX_RESPONSIBILITIES = 10**9
 
 

@@ -143,8 +143,8 @@ private:
         }
     }
 
-    // Returns the change of the log normaliser of the weights. The components are sorted as after all moves, because
-    // stick-breaking weights depend on the order of the components.
+    // Returns the change of the log normaliser of the weights. The components are sorted by mass, as they are after each
+    // move, because stick-breaking weights depend on the order of the components.
     double gain_of_weights(Index one, Index other) {
         Values masses = mass_, expected_logs = zeros(n_);
         masses[one] += masses[other];

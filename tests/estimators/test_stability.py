@@ -78,7 +78,7 @@ def test_summary_warns_that_stability_often_chooses_one_component_too_many():
 def test_stability_is_nan_if_one_component_less_cannot_be_fitted(X):
     labels = np.where(np.arange(len(X)) % 3, -1, np.arange(len(X)) % 2)
     selection = GaussianMixtureIC([2, 3], **SELECTION, n_folds=2).fit(X, labels=labels)
-    # One component is fewer than the labels have, so that stability is unknown for two components.
+    # Rows with two labels cannot be fitted by one component, so the stability of two components is unknown.
     np.testing.assert_array_equal(np.isnan(selection.results_["stability"]), [True, False])
     too_few = "Too few repeats with K − 1, K and K + 1 components could be fitted to judge"
     assert selection.summary().warnings[-1].endswith(f"{too_few} full 2.")

@@ -93,7 +93,7 @@ def test_the_first_pass_visits_rows_by_their_nearest_mean_only_if_rows_have_many
     rng, structure, n_features, is_ordered
 ):
     rows, mixture = separated_clusters(structure, rng, 3_000, n_features=n_features)
-    if is_ordered:  # the order does not depend on units, although only the first feature does not separate the clusters
+    if is_ordered:  # the order ignores units: distances would depend on the first feature, which separates no clusters
         means, units = mixture.means.copy(), 10 ** rng.uniform(-3, 3, size=n_features)
         units[0], means[:, 0], rows[:, 0] = 1e6, rng.normal(size=N_COMPONENTS), rng.normal(size=len(rows))
         nearest = np.argmin([((rows - mean) ** 2).sum(axis=1) for mean in means], axis=0)

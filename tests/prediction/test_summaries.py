@@ -178,7 +178,7 @@ def test_max_time_limits_the_fit_of_all_classes_together(frame, y):
     with pytest.warns(ConvergenceWarning, match="max_time was reached"):
         interrupted = GaussianMixtureClassifier(max_time=0, tol=0, check_maximum=True).fit(frame, some)
     assert interrupted.outcome_.reason.startswith("max_time was reached")
-    assert interrupted.outcome_.reason.endswith("max_time has passed.")  # for the check of the maximum
+    assert interrupted.outcome_.reason.endswith("max_time has passed.")  # ended the check of the maximum, too
     complete = GaussianMixtureClassifier(2, max_time=1e6, random_state=0).fit(frame, y)
     assert complete.mixture_ == GaussianMixtureClassifier(2, random_state=0).fit(frame, y).mixture_
     with pytest.raises(ValueError, match="max_time=-1 must be"):

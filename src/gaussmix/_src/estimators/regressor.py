@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, ClassVar, Literal, Self, cast, overload
+from typing import Any, ClassVar, Literal, Self, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -197,7 +197,8 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
             names = names_at(self.mixture_.feature_names, self._target_indices)
             if len(self._target_indices) > 1:  # the labels of a Series are not names of targets
                 check_order(y, names, "y")
-            return float(super().score(cast(Any, X), plain_array(y), sample_weight))
+            rows: Any = X  # scikit-learn's annotations do not allow a source
+            return float(super().score(rows, plain_array(y), sample_weight))
         source = check_source(self._with_all_columns(), X, sample_weight, reset=False)
         if source.n_rows < 2:
             warn("R² is not defined for fewer than two rows.", UndefinedMetricWarning)

@@ -27,7 +27,7 @@ from gaussmix._src.sources.waiting import awaited
 from gaussmix._src.version import package_version
 
 MAX_DEATHS = 3  # a task or a pass fails when this number of workers have died
-WORKER_NOUNS = "Ray worker", "nodes"  # for error messages: who lacks a module; where to install it
+WORKER_NOUNS = "Ray worker", "nodes"  # for errors: the process that lacks a module, and where to install it
 MAX_CALL_BYTES = 100_000  # Ray sends results with fewer bytes through this process
 
 _KILLED = exceptions.WorkerCrashedError, exceptions.NodeDiedError, exceptions.OutOfMemoryError

@@ -21,7 +21,7 @@ from gaussmix._src.sources.remote import check_version, version_error
 from gaussmix._src.sources.waiting import awaited
 from gaussmix._src.version import package_version
 
-WORKER_NOUNS = "Spark executor", "executors"  # for error messages: who lacks a module; where to install it
+WORKER_NOUNS = "Spark executor", "executors"  # for errors: the process that lacks a module, and where to install it
 PYTHON = (
     " If they have it, Spark uses another Python there, by default the python3 of PATH: set PYSPARK_PYTHON before the "
     "session begins, on this machine to sys.executable."

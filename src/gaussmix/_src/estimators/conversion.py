@@ -33,12 +33,12 @@ def fit_facts(estimator: Any) -> dict[str, Any]:
 
 def to_sklearn(estimator: Any, mixture: Mixture) -> SklearnMixture:
     """Return a fitted scikit-learn estimator with this mixture, and with the parameters that both libraries have."""
-    made = mixture.to_sklearn()
+    result = mixture.to_sklearn()
     values = {name: getattr(estimator, name) for name in ("reg_covar", *_PARAMETERS) if hasattr(estimator, name)}
-    made.set_params(**{name: value for name, value in values.items() if not isinstance(value, str)})  # omits "auto"
+    result.set_params(**{name: value for name, value in values.items() if not isinstance(value, str)})  # omits "auto"
     for name, value in fit_facts(estimator).items():
-        setattr(made, name, value)
+        setattr(result, name, value)
     if estimator._fitted.dtype == np.float32:
         for name in ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"):
-            setattr(made, name, getattr(made, name).astype(np.float32))
-    return made
+            setattr(result, name, getattr(result, name).astype(np.float32))
+    return result

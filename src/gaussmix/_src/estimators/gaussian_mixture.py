@@ -339,12 +339,12 @@ class GaussianMixture(LikelihoodEstimator):
         >>> bool((gm.predict([[0.1], [4.1]]) == theirs.predict([[0.1], [4.1]])).all())
         True
         """
-        made = cls(**estimators.conversion.shared_parameters(estimator))
+        result = cls(**estimators.conversion.shared_parameters(estimator))
         model, names = mixture.conversion.from_sklearn(estimator)
-        made._set_fit(model, names, np.result_type(np.float32, np.asarray(estimator.means_)))
+        result._set_fit(model, names, np.result_type(np.float32, np.asarray(estimator.means_)))
         for name, value in estimators.conversion.fit_facts(estimator).items():
-            setattr(made, name, value)
-        return made
+            setattr(result, name, value)
+        return result
 
     def partial_fit(self, X: RowsLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the mixture to the next rows of a stream.

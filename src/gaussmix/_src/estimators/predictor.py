@@ -158,6 +158,6 @@ class MixturePredictor(Estimator, ABC):
         em_parameters = {each.name for each in fields(MixturePredictor) if each.init} - {"weight_type"}
         parameters = {name: getattr(self, name) for name in em_parameters} | {"reg_covar": self._chosen_reg_covar}
         cls = GaussianMixtureIC if self._is_choice else GaussianMixture
-        made = cls(**parameters)
-        made._names_without_frame = names
-        return made
+        estimator = cls(**parameters)
+        estimator._names_without_frame = names
+        return estimator

@@ -63,11 +63,11 @@ def to_onnx(model: Any, path: str | PathLike[str] | None = None, *, dtype: DType
     kind = np.dtype(dtype)
     if kind not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise ValueError(f"dtype must be float32 or float64, not {kind}.")
-    made = convert_pipeline(model, kind) if isinstance(model, Pipeline) else _convert(Graph.from_model(model, kind))
+    result = convert_pipeline(model, kind) if isinstance(model, Pipeline) else _convert(Graph.from_model(model, kind))
     if path is not None:
         with open(fspath(path), "wb") as file:
-            file.write(made.SerializeToString())
-    return made
+            file.write(result.SerializeToString())
+    return result
 
 
 def _convert(graph: Graph) -> Any:
@@ -79,7 +79,7 @@ def _convert(graph: Graph) -> Any:
         raise ImportError("to_onnx needs onnx: use pip install 'gaussmix[onnx]'.") from None
     kinds = {np.dtype(np.int64): onnx.TensorProto.INT64, np.dtype(np.float32): onnx.TensorProto.FLOAT}
     kinds[np.dtype(np.float64)] = onnx.TensorProto.DOUBLE
-    made = helper.make_graph(
+    onnx_graph = helper.make_graph(
         [helper.make_node(kind, inputs, outputs, **attributes) for kind, inputs, outputs, attributes in graph.nodes],
         "gaussian_mixture",
         [helper.make_tensor_value_info("X", kinds[graph.dtype], ["n_rows", graph.n_features])],
@@ -89,7 +89,7 @@ def _convert(graph: Graph) -> Any:
         ],
         [numpy_helper.from_array(np.ascontiguousarray(values), name) for name, values in graph.constants.items()],
     )
-    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="gaussmix")
+    model = helper.make_model(onnx_graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="gaussmix")
     model.ir_version = 8  # version of the ONNX file format that belongs to opset 17
     onnx.checker.check_model(model)
     return model

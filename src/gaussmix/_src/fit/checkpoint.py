@@ -146,9 +146,9 @@ class Checkpoint(FitOption):
         for end in status.final_states:
             yield partial(lambda end, initial: iter((end,)), end)
         while status.n_runs_done < len(runs):
-            made: list[EMState] = []  # stays empty if the initialisation fails because of singular covariances
-            yield partial(self._record_states, runs[status.n_runs_done], status, generator, made)
-            for end in made:
+            last_states: list[EMState] = []  # stays empty if the initialisation fails because of singular covariances
+            yield partial(self._record_states, runs[status.n_runs_done], status, generator, last_states)
+            for end in last_states:
                 if end.outcome is not Outcome.NON_FINITE:
                     status.best_state = choose_better(status.best_state, end)
                     status.final_states += (end,)
@@ -234,8 +234,8 @@ class Checkpoint(FitOption):
             self.failure, self._written_position = None, position
 
     def _record(self) -> CheckpointRecord:
-        made = {key: _make_progress_record(status) for key, status in self._progress.items()}
-        return CheckpointRecord(self._identity, self._pending | made)
+        records = {key: _make_progress_record(status) for key, status in self._progress.items()}
+        return CheckpointRecord(self._identity, self._pending | records)
 
     def _resume(self, identity: Mapping[str, Json]) -> None:
         """Read the checkpoint file; raise ValueError unless it was written by a fit with the same `identity`."""

@@ -69,9 +69,9 @@ class FirstState:
             has_ridge = problem.objective.variance_floor.all()  # a ridge keeps components from collapsing again
             frozen = {} if has_ridge else dict.fromkeys(start.collapsed, FreezeReason.COLLAPSED)
             return EMState(problem.objective.nearest_feasible(start.model), Trace(frozen_components=frozen))
-        made = self._run_in_core() if plan.can_run_in_core else None
-        if made is not None:
-            return made
+        final_state = self._run_in_core() if plan.can_run_in_core else None
+        if final_state is not None:
+            return final_state
         try:
             model = self._make_model()
         except SingularCovarianceError:

@@ -147,20 +147,20 @@ def _make_template(
     if hasattr(n_components, "fit"):
         raise ParameterTypeError("The second argument is n_components. Pass the estimator by keyword: estimator=….")
     if estimator is None:
-        made: GaussianMixture | BayesianGaussianMixture = GaussianMixture(n_components, **parameters)
+        template: GaussianMixture | BayesianGaussianMixture = GaussianMixture(n_components, **parameters)
     elif not isinstance(estimator, GaussianMixture | BayesianGaussianMixture):
         what = f"the class {estimator.__name__}" if isinstance(estimator, type) else f"{estimator!r:.60}"
         raise ParameterTypeError(f"estimator must be a GaussianMixture or a BayesianGaussianMixture, not {what}.")
     elif n_components != 1 or parameters:
         raise ValueError("fit_many accepts either an estimator or parameters. Set the parameters of the estimator.")
     else:
-        made = clone(estimator)
-    is_bayesian, init = isinstance(made, BayesianGaussianMixture), made.init_params
+        template = clone(estimator)
+    is_bayesian, init = isinstance(template, BayesianGaussianMixture), template.init_params
     if not (is_bayesian or isinstance(init, str | list | tuple) or callable(init)):
         raise ValueError("init_params of fit_many must be the name of an initialisation, or a callable.")
-    if isinstance(made, GaussianMixture):
-        made._settings()
-    return made
+    if isinstance(template, GaussianMixture):
+        template._settings()
+    return template
 
 
 @dataclass(frozen=True)

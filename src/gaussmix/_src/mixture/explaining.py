@@ -132,10 +132,10 @@ class Explanation:
         for what, parts in (("feature_log_ratio", self.feature_log_ratio), ("contribution", self.contributions)):
             columns |= {f"{what}_{name}": parts[:, j] for j, name in enumerate(self.names)}
         frame = None if self.input_frame is None else Frame.from_table(self.input_frame)
-        made = made_frame(columns, None if frame is None else frame.library)
+        result = made_frame(columns, None if frame is None else frame.library)
         if frame is not None and frame.library == "pandas":
-            made.index = self.input_frame.index
-        return made
+            result.index = self.input_frame.index
+        return result
 
     def _probability(self, row: int, component: int) -> float:
         responsibilities = self.responsibilities[row]

@@ -189,13 +189,13 @@ def new_figure(*shape: int, **options: Any) -> tuple[Any, Any]:
     """Create a figure and axes with space for a legend; raise ImportError if matplotlib can't create a figure."""
     pyplot = import_pyplot()
     try:
-        made: tuple[Any, Any] = pyplot.subplots(*shape, **{"layout": "constrained", **options})
+        figure_and_axes: tuple[Any, Any] = pyplot.subplots(*shape, **{"layout": "constrained", **options})
     except ImportError as error:
         raise ImportError(
             f"matplotlib can't open a figure here: {error}. Without a screen, call matplotlib.use('agg') first, and "
             "display.figure_.savefig('picture.png') afterwards."
         ) from None
-    return made
+    return figure_and_axes
 
 
 def import_pyplot() -> Any:

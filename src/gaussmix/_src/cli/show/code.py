@@ -53,15 +53,15 @@ def code(
     imported = "GaussianMixtureIC"
     if selection is None:
         imported = "GaussianMixture, Mixture" if has_gaps else "Mixture"
-        made = (_WITH_GAPS if has_gaps else _OF_A_MODEL).format(model="model.gmm" if model == STANDARD else model)
+        body = (_WITH_GAPS if has_gaps else _OF_A_MODEL).format(model="model.gmm" if model == STANDARD else model)
     else:
         structures = selection.get_params()["covariance_type"]
         objects = {type(each).__name__ for each in structures if not isinstance(each, str)}
         imported = ", ".join([*sorted(objects), imported])
         data = "X" if weights is None else "X, sample_weight=weights"
-        made = _SELECTION_CODE.format(settings=_settings(selection), data=data)
+        body = _SELECTION_CODE.format(settings=_settings(selection), data=data)
     if not has_box:
-        made = "".join(line for line in made.splitlines(keepends=True) if ".sample(" not in line)
+        body = "".join(line for line in body.splitlines(keepends=True) if ".sample(" not in line)
     others = [] if weights is None or selection is None else [weights]
     read = _table_expression(table, [*columns, *others], [*features, *others]) + (".dropna()" if table.complete else "")
     rows = f"X = {read}\n" + "".join(f"weights = X.pop({name!r})\n" for name in others)
@@ -73,7 +73,7 @@ def code(
         f"from gaussmix import {imported}\n",
         "from gaussmix.plot import PairDisplay\n\n",
         "" if table.files and model != STANDARD else saved,
-        f"{rows}{made}PairDisplay.from_estimator(gm, X)\n",
+        f"{rows}{body}PairDisplay.from_estimator(gm, X)\n",
     ]
     return "".join(lines)
 

@@ -167,8 +167,8 @@ def _pairs(findings: ReportData) -> str:
         what = "The histogram shows the rows, and each curve a component."
     caption = f"{what} {note}{which and f'Shown: {which}.'}"
     alt = f"Rows and components in {names}{', two features at a time' * (n_shown > 1)}."
-    made = _picture(drawn.figure_, alt, caption)
-    return f'<div class="wide" tabindex="0" role="region" aria-label="Rows and components">{made}</div>'
+    picture = _picture(drawn.figure_, alt, caption)
+    return f'<div class="wide" tabindex="0" role="region" aria-label="Rows and components">{picture}</div>'
 
 
 def _criterion(findings: ReportData) -> str:

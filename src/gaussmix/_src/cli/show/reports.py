@@ -46,9 +46,9 @@ _NOT_SETTINGS = ("covariance_type", "n_components", "verbose", "verbose_interval
 
 def console(*, stderr: bool = False) -> Console:
     """Return a rich console that prints names unchanged and is wide enough for tables."""
-    made = Console(highlight=False, markup=False, emoji=False, stderr=stderr)
-    made.width = max(made.width, _MIN_WIDTH)
-    return made
+    result = Console(highlight=False, markup=False, emoji=False, stderr=stderr)
+    result.width = max(result.width, _MIN_WIDTH)
+    return result
 
 
 def echo_json(values: dict[str, Any]) -> None:

@@ -60,17 +60,17 @@ def _apply_remedy(
     remedy: Remedy, state: EMState, collapsed: Sequence[int], earlier_events: Sequence[DegeneracyEvent]
 ) -> tuple[EMState | None, tuple[DegeneracyEvent, ...]]:
     """Return the state from which EM continues (None if components stay frozen), and the events to record."""
-    made = _make_events(state, collapsed, remedy.value)
+    events = _make_events(state, collapsed, remedy.value)
     is_collapsed = np.zeros(state.model.n_components, dtype=np.bool_)
     is_collapsed[list(collapsed)] = True
     moving = np.flatnonzero(~is_collapsed).tolist()
     n_repairs = sum(event.remedy == Remedy.REPAIR.value for event in earlier_events)
     is_too_often = remedy is Remedy.REPAIR and n_repairs + len(collapsed) > MAX_REPAIRS
     if remedy is Remedy.FREEZE or is_too_often:
-        return None, tuple(replace(event, remedy=Remedy.FREEZE.value) for event in made)
+        return None, tuple(replace(event, remedy=Remedy.FREEZE.value) for event in events)
     if remedy is Remedy.ERROR or not moving:
-        cause = made[0].reason.value + (", and so did all others" if len(collapsed) > 1 and not moving else "")
-        raise DegenerateError(made[0].component, made[0].feature, made[0].step, cause)
+        cause = events[0].reason.value + (", and so did all others" if len(collapsed) > 1 and not moving else "")
+        raise DegenerateError(events[0].component, events[0].feature, events[0].step, cause)
     model = keep_components(state.model.without_noise, moving)
     frozen = {k: why for k, why in state.trace.frozen_components.items() if not is_collapsed[k]}
     if remedy is Remedy.REPAIR:
@@ -79,7 +79,7 @@ def _apply_remedy(
         index = np.cumsum(~is_collapsed) - 1  # new index of each remaining component
         frozen = {int(index[k]): why for k, why in frozen.items()}
     model = model.with_noise(state.model.noise)
-    return EMState(model, replace(state.trace, frozen_components=frozen, path_arrays={})), tuple(made)
+    return EMState(model, replace(state.trace, frozen_components=frozen, path_arrays={})), tuple(events)
 
 
 def keep_components(model: Model, components: Sequence[int]) -> Model:

@@ -45,8 +45,8 @@ def loaded(client: Any, parts: Sequence[Any], info: TableInfo) -> Source:
     """
     workers, name = DaskWorkers(client, info.name), _unique("load")
     workers.n_threads()
-    made = [dask.delayed(list, pure=False)([part], dask_key_name=f"{name}-{index}") for index, part in enumerate(parts)]
-    return DaskCluster(workers, client.compute(made), info)
+    jobs = [dask.delayed(list, pure=False)([part], dask_key_name=f"{name}-{index}") for index, part in enumerate(parts)]
+    return DaskCluster(workers, client.compute(jobs), info)
 
 
 class DaskWorkers:

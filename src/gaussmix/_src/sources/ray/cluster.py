@@ -186,9 +186,9 @@ class RayCluster(Remote):
     def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> Source:
         """Return a source of the changed blocks, which the nodes compute once and store for all later passes."""
         blocks, sent = self._references, ray.put(change)
-        made = [start_task("change", _changed, block, sent, num_returns=2) for block in blocks]
-        sizes = self._workers.results([size for _, size in made])
-        blocks, info = [block for block, _ in made], self._info.only(columns)
+        tasks = [start_task("change", _changed, block, sent, num_returns=2) for block in blocks]
+        sizes = self._workers.results([size for _, size in tasks])
+        blocks, info = [block for block, _ in tasks], self._info.only(columns)
         return RayCluster(self._workers, blocks, sizes, info, Block.row_range)._copy_flags(self)
 
     def blocks(self) -> Iterator[Block]:

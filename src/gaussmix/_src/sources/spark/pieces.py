@@ -98,20 +98,20 @@ def rows_of_piece(n_features: int, dtype: np.dtype[Any]) -> int:
 def pieces(batches: Batches, columns: Columns) -> Batches:
     """Yield the rows of a Spark partition as pieces; if rows come from files, no piece has rows of two files."""
     limit = rows_of_piece(len(columns.names), columns.dtype)
-    made = _Made(columns, TaskContext.get().partitionId())
+    builder = _PieceBuilder(columns, TaskContext.get().partitionId())
     names = [*columns.read_columns, FILE, ROW]
     for run in _runs(batch.rename_columns(names[: batch.num_columns]) for batch in batches):
         if run is None:
-            yield from made.piece()
+            yield from builder.piece()
             continue
         first = 0
         while first < run.num_rows:
-            part = run.slice(first, limit - made.n_rows)
-            made.add(part)
+            part = run.slice(first, limit - builder.n_rows)
+            builder.add(part)
             first += part.num_rows
-            if made.n_rows == limit:
-                yield from made.piece()
-    yield from made.piece()
+            if builder.n_rows == limit:
+                yield from builder.piece()
+    yield from builder.piece()
 
 
 def _runs(batches: Batches) -> Iterator[pa.RecordBatch | None]:
@@ -137,8 +137,8 @@ def _runs(batches: Batches) -> Iterator[pa.RecordBatch | None]:
         before = file[-1].as_py(), int(row[-1])
 
 
-class _Made:
-    """A buffer of the rows of the next piece."""
+class _PieceBuilder:
+    """Builder of pieces, which stores the rows of the next piece."""
 
     def __init__(self, columns: Columns, part: int) -> None:
         self._columns, self._part, self._next_number = columns, part, 0
@@ -306,8 +306,8 @@ def make_and_change(batches: Batches, layout: Layout, change: Change, size: int,
         if partition.digest != digests[partition.index]:
             yield make_piece(Block(0, np.empty((0, 0))), partition.index, 0, invalid_reason=layout.rows_changed_message)
             continue
-        changed = (made for block in partition.nodes for made in change(block))
-        for index, block in enumerate(piece for made in changed for piece in made.split(size)):
+        changed = (result for block in partition.nodes for result in change(block))
+        for index, block in enumerate(piece for result in changed for piece in result.split(size)):
             yield make_piece(block, partition.index, index)
 
 

@@ -94,8 +94,8 @@ class SparkTable:
         def answers(structures: Iterator[pa.Array]) -> Iterator[pa.Array]:
             return answer(structures)
 
-        made = functions.arrow_udf(answers, kind)
-        return made(functions.struct(*map(column_of, self.info.names)))
+        udf = functions.arrow_udf(answers, kind)
+        return udf(functions.struct(*map(column_of, self.info.names)))
 
 
 def _arrow_field(field: StructField) -> pa.Field:

@@ -112,17 +112,20 @@ class FactorAnalyzer(Family):
         degrees = scatter.degrees.sum(keepdims=True) if self.is_shared else scatter.degrees
         second = scatter.second[None] if self.is_shared else scatter.second
         if current is None:
-            loadings, noise = self._first(degrees, second / degrees[:, None])
+            loadings, noise = self._initial_values(degrees, second / degrees[:, None])
             return LowRank.from_loadings(loadings, noise, scatter.n_components, self.is_shared)
         assert isinstance(current, LowRank), "factor analysers have low-rank covariances"
         has_shared_loadings = bool(self.shared_loadings) and not self.is_shared
         each = native_target().update_factors(has_shared_loadings, degrees, second, current.each, *current.posterior)
-        each[..., -1] = self._tied(degrees, each[..., -1])
+        each[..., -1] = self._average_noise(degrees, each[..., -1])
         return LowRank(each, scatter.n_components, scatter.n_features, self.is_shared)
 
-    def _first(self, degrees: Array, variances: Array) -> tuple[Array, Array]:
-        """Assign half of each variance to noise, and half to factors in fixed directions that EM then improves."""
-        noise = self._tied(degrees, 0.5 * variances)
+    def _initial_values(self, degrees: Array, variances: Array) -> tuple[Array, Array]:
+        """Return initial loadings and noise variances: half of each variance is noise.
+
+        The other half of each variance belongs to factors in fixed pseudorandom directions, which EM then improves.
+        """
+        noise = self._average_noise(degrees, 0.5 * variances)
         _, n_features = variances.shape
         values = np.arange(n_features * self.n_factors, dtype=np.uint64).reshape(n_features, self.n_factors)
         directions = 2.0 * uniform(mix(values)) - 1.0
@@ -131,7 +134,7 @@ class FactorAnalyzer(Family):
         size = size.clip(min=0.0)  # rounding may make a constant feature's variance negative; `whitening` rejects it
         return np.broadcast_to(np.sqrt(size)[..., None] * directions, (*noise.shape, self.n_factors)), noise
 
-    def _tied(self, degrees: Array, noise: Array) -> Array:
+    def _average_noise(self, degrees: Array, noise: Array) -> Array:
         """Average noise variances (n, n_features) over the features or components that share one noise variance."""
         if self.noise == NOISES[1]:
             noise = np.broadcast_to(noise.mean(axis=1, keepdims=True), noise.shape)

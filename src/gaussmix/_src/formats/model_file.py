@@ -65,7 +65,10 @@ def to_dict(model: Model, names: tuple[str, ...] | None) -> dict[str, Any]:
 
 
 def from_dict(values: Mapping[str, Any]) -> tuple[Model, tuple[str, ...] | None]:
-    """Return model and feature names in a dictionary of `to_dict`; raise TypeError or ValueError if it is invalid."""
+    """Return the model and the feature names from a dictionary of `to_dict`.
+
+    Raises TypeError or ValueError if the dictionary is invalid.
+    """
     if not isinstance(values, Mapping):
         raise ParameterTypeError(f"Pass a dictionary returned by `to_dict`, not {values!r:.60}.")
     for key, wanted in _MARKER.items():

@@ -49,7 +49,7 @@ class Block:
     @property
     def has_missing(self) -> bool:
         """Return whether the block contains a missing value."""
-        return bool(self.n_rows) and bool(np.isnan(self.rows.min()))
+        return bool(self.n_rows) and bool(np.isnan(self.rows.min()))  # the minimum is NaN if any value is NaN
 
     @property
     def row_slice(self) -> slice:

@@ -206,8 +206,9 @@ def _complete_information(
         if coords.axes is None:
             full[covariances[:, None], covariances] += _hessian_linear(coords.symmetric_basis, scatter.second_sum)
         else:
-            turned = np.concatenate((coords.jacobian[covariances[: len(means)]], coords.axes.angles[index]))
-            second_order += _sandwich(_hessian_rotation(scatter.second_sum, coords.axes.variances[index]), turned)
+            # The rows are derivatives of the variables of `_hessian_rotation`: the diagonal of B, and then the angles.
+            jacobian = np.concatenate((coords.jacobian[covariances[: len(means)]], coords.axes.angles[index]))
+            second_order += _sandwich(_hessian_rotation(scatter.second_sum, coords.axes.variances[index]), jacobian)
         if coords.loadings is not None and coords.loadings.log_noise.size:  # empty if all components are frozen
             last = slice(coords.n_parameters - coords.loadings.log_noise.shape[-1], None)
             scaled_ratios = scatter.dof * _ridge_noise_ratios(coords, objective, k)

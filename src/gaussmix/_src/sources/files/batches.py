@@ -158,7 +158,7 @@ class _Spool:
         return self
 
     def __reduce__(self) -> Any:
-        return type(None), ()
+        return type(None), ()  # pickles None, so that only this process deletes the folder
 
 
 def write(table: BatchReader, path: Path, advice: str) -> None:

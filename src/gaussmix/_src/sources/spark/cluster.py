@@ -231,6 +231,7 @@ def _frame_of_integers(session: Any) -> Any:
 
 
 def _count_cores(session: Any) -> int:
+    """Count the cores of the cluster by the partitions of a data frame that has one partition per core."""
     numbered = _frame_of_integers(session).select(functions.spark_partition_id().alias("part"))
     return int(1 + numbered.agg(functions.max("part")).toArrow()[0][0].as_py())
 

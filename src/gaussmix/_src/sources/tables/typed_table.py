@@ -137,6 +137,7 @@ def _in_turn(ranges: Sequence[tuple[int, int]], max_bytes: int) -> Iterator[tupl
     """Yield byte ranges: joined ranges if all columns fit into memory, otherwise a piece of each column in turn."""
     if sum(count for _, count in ranges) > max_bytes:
         size = max(2**16, max_bytes // (2 * len(ranges)))
+        # Sorting by the fraction of the column before a piece mixes the pieces of all columns.
         pieces = ((at / count, first + at, count - at) for first, count in ranges for at in range(0, count, size))
         yield from ((first, min(size, left)) for _, first, left in sorted(pieces))
         return

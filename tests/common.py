@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gaussmix import FAMILIES, Mixture
+from gaussmix import FAMILIES, GaussianMixture, Mixture
 from gaussmix._src.em.initialisation.base import STARTS, load_start
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.sample import automatic_ridge, distinct_rows
@@ -44,6 +44,11 @@ def assert_same_fit(actual: Any, expected: Any) -> None:
     """Check that the log-likelihoods, weights, means and covariances of two fitted estimators are bit-identical."""
     for name in "lower_bounds_", "weights_", "means_", "covariances_":
         assert_same_bits(getattr(actual, name), getattr(expected, name), name)
+
+
+def short_em(**parameters: Any) -> GaussianMixture:
+    """Return an estimator that makes three EM steps, whatever their gains."""
+    return GaussianMixture(4, **{"random_state": 0, "max_iter": 3, "tol": 0.0} | parameters)
 
 
 def overlapping(name, family, n_components=3, n_features=3):

@@ -45,9 +45,9 @@ def arguments(rng, **changes):
 @pytest.mark.parametrize("name", BY_CORE)
 def test_fit_many_has_the_same_bits_on_every_target(targets, name, dtype, rng):
     values = arguments(rng, structure=FAMILIES[name].algebra, ridge=np.full(2, 0.01))
-    values["rows"] = np.repeat(values["rows"].astype(dtype), 2, axis=1)[:, ::2]
+    values["rows"] = np.repeat(values["rows"].astype(dtype), 2, axis=1)[:, ::2]  # not contiguous in memory
     ends = [target.fit_many(**values) for target in targets]
-    assert (ends[0][N_STEPS] >= 0).tolist() == [True, True] + 5 * [False]
+    assert (ends[0][N_STEPS] >= 0).tolist() == [True, True] + 5 * [False]  # Python must fit the last five groups
     for end in ends:
         assert [part.tobytes() for part in fitted_groups(end)] == [part.tobytes() for part in fitted_groups(ends[0])]
 

@@ -21,7 +21,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import streamed
-from common import LEAF_ROWS, Block, assert_same_bits, assert_same_fit
+from common import LEAF_ROWS, Block, assert_same_bits, assert_same_fit, short_em
 from sklearn.base import clone
 
 import gaussmix
@@ -107,10 +107,6 @@ def frame_of(path, ends):
     return dd.from_delayed([dask.delayed(partition)(*each) for each in pairwise([0, *ends, N_ROWS])], meta=meta)
 
 
-def mixture(**parameters):
-    return GaussianMixture(4, **{"random_state": 0, "max_iter": 3, "tol": 0.0} | parameters)
-
-
 @pytest.mark.heavy(n_default=1)
 @pytest.mark.pairwise
 @pytest.mark.parametrize("what", ["", "float32"])
@@ -119,8 +115,8 @@ def test_fit_to_a_dask_array_gives_the_same_bits_as_in_memory(structure, what, t
     whole, path = table
     cuts = np.sort(rng.integers(N_ROWS, size=rng.integers(12)))
     rows = whole[:, :N_FEATURES].astype("f4" if what else "f8")
-    gm = mixture(covariance_type=structure)
-    expected = mixture(covariance_type=structure).fit(rows)
+    gm = short_em(covariance_type=structure)
+    expected = short_em(covariance_type=structure).fit(rows)
     assert_same_fit(gm.fit(array_of(path, cuts, dtype=rows.dtype.str[1:])), expected)
     assert not hasattr(gm, "feature_names_in_")
 
@@ -129,7 +125,7 @@ def test_fit_to_a_dask_array_gives_the_same_bits_as_in_memory(structure, what, t
 def test_truncated_em_gives_the_same_bits_as_in_memory(table, cluster):
     """Check that truncated EM and the estimated gap give the same bits."""
     whole, path = table
-    actual, expected = (mixture(posterior=3).fit(X) for X in (array_of(path, CUTS["a few"]), whole[:, :-1]))
+    actual, expected = (short_em(posterior=3).fit(X) for X in (array_of(path, CUTS["a few"]), whole[:, :-1]))
     assert_same_fit(actual, expected)
     assert actual.outcome_ == expected.outcome_
 
@@ -138,10 +134,10 @@ def test_truncated_em_gives_the_same_bits_as_in_memory(table, cluster):
 @pytest.mark.parametrize("structure", ["full", "tied", "diag"])
 def test_fit_to_a_weighted_dask_data_frame_gives_the_same_bits_as_in_memory(structure, table, cluster):
     whole, path = table
-    expected = mixture(covariance_type=structure).fit(whole[:, :-1], sample_weight=whole[:, -1])
+    expected = short_em(covariance_type=structure).fit(whole[:, :-1], sample_weight=whole[:, -1])
     with pytest.warns(RuntimeWarning, match=r"left out column 'name': \w+ is not a type of real numbers\."):
         source = open(frame_of(path, CUTS["ragged"]), weights="weight")
-    gm = mixture(covariance_type=structure).fit(source)
+    gm = short_em(covariance_type=structure).fit(source)
     assert_same_fit(gm, expected)
     assert list(gm.feature_names_in_) == NAMES
     for name in "score", "bic":
@@ -152,27 +148,27 @@ def test_fit_to_a_weighted_dask_data_frame_gives_the_same_bits_as_in_memory(stru
 def test_without_a_cluster_rows_beyond_the_memory_are_computed_in_every_pass(table, cluster):
     whole, path = table
     source = open(array_of(path, CUTS["ragged"]), memory="3 MB")
-    assert_same_fit(mixture().fit(source), mixture().fit(whole[:, :-1]))
+    assert_same_fit(short_em().fit(source), short_em().fit(whole[:, :-1]))
     assert type(source._rows).__name__ == "FileSource"
 
 
 def test_float16_becomes_float64_as_in_memory(table):
     frame = pd.DataFrame(table[0][:1000, :N_FEATURES].astype("f2"))
-    assert_same_fit(mixture().fit(dd.from_pandas(frame, npartitions=3)), mixture().fit(frame))
+    assert_same_fit(short_em().fit(dd.from_pandas(frame, npartitions=3)), short_em().fit(frame))
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8", "i8"])
 def test_masked_values_of_a_dask_array_are_missing(dtype, table):
     rows = np.ma.masked_greater((10 * table[0][:1000, :N_FEATURES]).astype(dtype), 30)
     lazy = da.from_array(rows, chunks=(300, N_FEATURES))
-    assert_same_fit(mixture().fit(lazy), mixture().fit(rows))
-    np.testing.assert_array_equal(mixture().fit(rows).predict(lazy), mixture().fit(rows).predict(rows))
+    assert_same_fit(short_em().fit(lazy), short_em().fit(rows))
+    np.testing.assert_array_equal(short_em().fit(rows).predict(lazy), short_em().fit(rows).predict(rows))
 
 
 def test_the_column_of_weights_may_be_called_0(table):
     whole = table[0][:1000]
     source = open(dd.from_pandas(pd.DataFrame(whole[:, ::-1]), npartitions=3), columns=[3, 2, 1], weights=0)
-    assert_same_fit(mixture().fit(source), mixture().fit(whole[:, :-1], sample_weight=whole[:, -1]))
+    assert_same_fit(short_em().fit(source), short_em().fit(whole[:, :-1], sample_weight=whole[:, -1]))
 
 
 @pytest.mark.parametrize("cluster", ["no cluster"], indirect=True)
@@ -183,7 +179,7 @@ def test_a_table_that_loses_rows_between_passes_is_reported(table, cluster):
     assert source.row_totals.n_rows == N_ROWS
     n_rows[0] = N_ROWS - 1
     with pytest.raises(OSError, match=f"has fewer rows than the {N_ROWS} rows that it had before: 'the Dask array'"):
-        mixture().fit(source)
+        short_em().fit(source)
 
 
 @pytest.mark.parametrize("cluster", ["no cluster"], indirect=True)
@@ -191,7 +187,7 @@ def test_a_chunk_with_more_rows_than_expected_is_reported(table, cluster):
     rows = table[0][:50, :-1]
     lazy = da.from_delayed(dask.delayed(rows), (40, N_FEATURES), "f8")
     with pytest.raises(ValueError, match="partition 0 of the Dask array has 50 rows, but 40 were expected"):
-        mixture().fit(da.concatenate([lazy, lazy]))
+        short_em().fit(da.concatenate([lazy, lazy]))
 
 
 @pytest.mark.heavy(n_default=1)
@@ -240,7 +236,7 @@ def test_labelled_weighted_and_split_rows_may_have_missing_values(call, cluster,
 @pytest.mark.heavy
 def test_predictions_are_lazy_and_give_the_same_bits_as_in_memory(table, cluster):
     whole, path = table
-    rows, gm = whole[:, :N_FEATURES], mixture().fit(whole[:20_000, :N_FEATURES])
+    rows, gm = whole[:, :N_FEATURES], short_em().fit(whole[:20_000, :N_FEATURES])
     lazy, frame = array_of(path, CUTS["ragged"]), frame_of(path, CUTS["a few"])
     for name in "predict", "predict_proba", "score_samples":
         expected = getattr(gm, name)(rows)
@@ -257,7 +253,7 @@ def test_predictions_are_lazy_and_give_the_same_bits_as_in_memory(table, cluster
 def test_predictions_of_one_source_have_different_task_keys(table, cluster, caplog):
     """Check that Dask's scheduler does not warn about deadlocks, as it does if it receives two tasks for a key."""
     source, scheduler = open(frame_of(table[1], CUTS["a few"])[NAMES]), logging.getLogger("distributed.scheduler")
-    gm = mixture().fit(source)
+    gm = short_em().fit(source)
     scheduler.addHandler(caplog.handler)
     try:
         for name in "predict", "score_samples":
@@ -345,14 +341,14 @@ def test_imputer_gives_lazy_results_equal_to_those_in_memory(table, cluster):
     with pytest.raises(ValueError, match=r"the value is missing \(NaN or null\)"):
         imputer.fit(open(lazy))
     with pytest.raises(ValueError, match="with missing=True, but this GaussianMixture does not support missing values"):
-        mixture(missing="error").fit(open(lazy, missing=True))
+        short_em(missing="error").fit(open(lazy, missing=True))
 
 
 def test_predict_does_not_compute_the_dask_array(table):
     def fail():
         raise AssertionError("computed")
 
-    gm = mixture().fit(table[0][:1000, :N_FEATURES])
+    gm = short_em().fit(table[0][:1000, :N_FEATURES])
     lazy = da.from_delayed(dask.delayed(fail)(), (10, N_FEATURES), "f8")
     assert repr(open(lazy)) == "<LazySource the Dask array: 3 features, float64>"
     labels = gm.predict(lazy)
@@ -387,7 +383,7 @@ def test_fit_reports_the_first_invalid_value(changes, sentence, table, cluster):
         return with_values(chunk, here)
 
     source = open(lazy.map_blocks(damaged, dtype="f8"), weights="x3")
-    gm = mixture()
+    gm = short_em()
     with pytest.raises(ValueError, match=sentence):
         gm.fit(source)
     assert not hasattr(gm, "mixture_")
@@ -395,7 +391,7 @@ def test_fit_reports_the_first_invalid_value(changes, sentence, table, cluster):
 
 def test_predict_reports_the_partition_of_an_invalid_value(table, cluster):
     whole, path = table
-    gm = mixture().fit(whole[:1000, :N_FEATURES])
+    gm = short_em().fit(whole[:1000, :N_FEATURES])
     lazy = array_of(path, CUTS["a few"]).map_blocks(
         lambda chunk, block_id: with_values(chunk, [(5, 1, np.inf)] if block_id[0] == 2 else []), dtype="f8"
     )
@@ -405,15 +401,15 @@ def test_predict_reports_the_partition_of_an_invalid_value(table, cluster):
 
 def test_data_that_is_not_a_numeric_table_is_rejected(table):
     with pytest.raises(ValueError, match="Expected 2D array, got 1D array instead"):
-        mixture().fit(da.zeros(5))
+        short_em().fit(da.zeros(5))
     with pytest.raises(ValueError, match="Expected 2D array, got 1D array instead"):
-        mixture().fit(dd.from_pandas(pd.Series([1.0, 2.0]), npartitions=1))
+        short_em().fit(dd.from_pandas(pd.Series([1.0, 2.0]), npartitions=1))
     with pytest.raises(ValueError, match="contains complex128"):
-        mixture().fit(da.zeros((5, 2), dtype=complex))
+        short_em().fit(da.zeros((5, 2), dtype=complex))
     with pytest.raises(ValueError, match="no column 'x2'; it has 'x0', 'x1'"):
         open(da.zeros((5, 2)), weights="x2")
     with pytest.raises(ValueError, match="the Dask array has no rows"):
-        mixture().fit(da.zeros((0, 2)))
+        short_em().fit(da.zeros((0, 2)))
     frame = dd.from_pandas(pd.DataFrame({"a": [1.0, 2.0], "t": pd.to_datetime(["2020", "2021"])}), npartitions=1)
     with pytest.raises(ValueError, match=r"column 't': datetime64.* is not a type of real numbers"):
         open(frame, columns=["a", "t"])
@@ -421,7 +417,7 @@ def test_data_that_is_not_a_numeric_table_is_rejected(table):
         open(frame, weights="z")
     with pytest.raises(ValueError, match="no column of numbers"):
         open(frame[["t"]])
-    gm = mixture().fit(table[0][:1000, :N_FEATURES])
+    gm = short_em().fit(table[0][:1000, :N_FEATURES])
     with pytest.raises(ValueError, match="X has 2 features, but GaussianMixture is expecting 3"):
         gm.predict(da.zeros((5, 2)))
     with pytest.raises(ValueError, match="contain their weights"):
@@ -464,14 +460,14 @@ def test_a_partition_without_numbers_is_reported(values, kind, chosen, cluster):
     rows = pd.DataFrame({"a": np.arange(5.0), "b": np.arange(5.0) ** 2})
     frame = dd.from_map(lambda number: rows.assign(b=values) if number == 3 else rows, range(5), meta=rows)
     with pytest.raises(ValueError, match=f"partition 3 of the Dask frame, column 'b': it contains {kind}"):
-        mixture().fit(open(frame, **chosen))
+        short_em().fit(open(frame, **chosen))
 
 
 def test_a_partition_that_lacks_a_column_is_reported():
     rows = pd.DataFrame({"a": np.arange(5.0), "b": np.arange(5.0) ** 2})
     parts = [dask.delayed(rows if number != 3 else rows[["a"]]) for number in range(5)]
     with pytest.raises(ValueError, match="partition 3 of the Dask frame has no column 'b'; it has 'a'"):
-        mixture().fit(dd.from_delayed(parts, meta=rows, verify_meta=False))
+        short_em().fit(dd.from_delayed(parts, meta=rows, verify_meta=False))
 
 
 def test_a_column_of_nulls_in_one_partition_means_missing_values(cluster):
@@ -487,7 +483,7 @@ def test_a_chunk_of_another_shape_or_type_is_reported(chunk, cluster):
     chunks = [np.ones((5, 3)), np.ones((5, 3)), chunk]
     lazy = da.concatenate([da.from_delayed(dask.delayed(each), (5, 3), float) for each in chunks])
     with pytest.raises(ValueError, match="partition 2 of the Dask array has the shape"):
-        mixture().fit(lazy)
+        short_em().fit(lazy)
 
 
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
@@ -498,7 +494,7 @@ def test_a_partition_that_cannot_be_computed_is_reported(cluster):
         return pd.DataFrame({"a": np.arange(5.0)})
 
     with pytest.raises(OSError, match="the disk is gone") as failed:
-        mixture().fit(dd.from_map(read, range(4), meta=pd.DataFrame({"a": [0.0]})))
+        short_em().fit(dd.from_map(read, range(4), meta=pd.DataFrame({"a": [0.0]})))
     assert failed.value.__notes__ == ["It happened in partition 2 of the Dask frame."]
 
 
@@ -515,11 +511,11 @@ def test_partial_fit_gathers_one_block_of_rows_at_a_time(table, cluster, monkeyp
         n_rows.append(sum(block.n_rows for each in lists for block in each if isinstance(block, Block)))
         return results
 
-    expected = mixture().partial_fit(whole[:, :-1], sample_weight=whole[:, -1])
+    expected = short_em().partial_fit(whole[:, :-1], sample_weight=whole[:, -1])
     monkeypatch.setattr(remote, "PARTITIONS_PER_WORKER", 1)  # makes a worker have partitions of several leaves
     source = open(frame_of(path, CUTS["ragged"])[[*NAMES, "weight"]], weights="weight")
     monkeypatch.setattr(dask_source.DaskWorkers, "gathered", gathered)
-    assert_same_fit(mixture().partial_fit(source), expected)
+    assert_same_fit(short_em().partial_fit(source), expected)
     assert (sum(n_rows), max(n_rows)) == (N_ROWS, LEAF_ROWS)
 
 
@@ -538,8 +534,8 @@ def test_workers_without_this_version_of_gaussmix_are_reported(theirs, cluster, 
     monkeypatch.setattr(metadata, "version", version)
     monkeypatch.setattr(dask_source, "_CHECKED_WORKERS", weakref.WeakKeyDictionary())
     expected = "no gaussmix. Install gaussmix 0.0.2" if theirs is None else "gaussmix 0.0.1, but this process has 0.0.2"
-    fitted = mixture().fit(np.random.default_rng(0).normal(size=(50, 2)))
-    for work in (mixture().fit, fitted.predict):
+    fitted = short_em().fit(np.random.default_rng(0).normal(size=(50, 2)))
+    for work in (short_em().fit, fitted.predict):
         with pytest.raises(ImportError, match=expected):
             work(da.zeros((50, 2)))
 
@@ -581,7 +577,7 @@ def test_workers_merge_the_sums_of_their_partitions(n_parts, cuts, table, cluste
     monkeypatch.setattr(dask_source.DaskWorkers, "gathered", gathered)
     monkeypatch.setattr(remote, "FAN_IN", 2)
     monkeypatch.setattr(dask_source.DaskCluster, "_groups", lambda self: {worker: [worker] for worker in (2, 0, 3, 1)})
-    assert_same_fit(mixture().fit(source), mixture().fit(whole[:, :N_FEATURES]))
+    assert_same_fit(short_em().fit(source), short_em().fit(whole[:, :N_FEATURES]))
     assert n_sums.count(n_parts) >= 3
     assert max(n_sums) == n_parts
     called = cluster.cluster.scheduler.task_prefixes
@@ -592,12 +588,12 @@ def test_workers_merge_the_sums_of_their_partitions(n_parts, cuts, table, cluste
 @pytest.mark.parametrize("cluster", ["cluster"], indirect=True)
 def test_persisted_rows_stay_in_memory_while_a_source_uses_them(cluster, rng):
     rows = rng.normal(size=(500, 3))
-    gm = mixture().fit(rows)
+    gm = short_em().fit(rows)
     chunks = [da.from_array(rows + 0.0, chunks=(200, 3)).persist() for _ in range(2)]
     source, labels = open(chunks[0]), gm.predict(chunks[1])
     chunks.clear()
     sleep(0.3)  # wait until the scheduler has recorded that no other worker holds the chunks
-    assert_same_fit(mixture().fit(source), gm)
+    assert_same_fit(short_em().fit(source), gm)
     assert_same_bits(labels.compute(), gm.predict(rows), "labels")
 
 
@@ -607,10 +603,10 @@ def test_persisted_rows_stay_in_memory_while_a_source_uses_them(cluster, rng):
 def test_rows_that_dask_discarded_are_reported(cluster, rng):
     """Check that work is not restarted repeatedly, and that no worker is reported as dead."""
     source = open(da.from_array(rng.normal(size=(100, 2)), chunks=30))
-    mixture().fit(source)
+    short_em().fit(source)
     cluster.cancel(source._rows._stored)
     with pytest.raises(RuntimeError, match=r"has discarded rows of the Dask array: .*\. Open the table again, from"):
-        mixture().fit(source)
+        short_em().fit(source)
 
 
 @pytest.fixture
@@ -642,15 +638,15 @@ def test_a_fit_without_workers_warns_and_resumes_when_a_worker_starts(empty_clus
 
     def fitted():
         threading.Thread(target=start_worker_after_warning, daemon=True).start()
-        return mixture().fit(da.from_array(rows, chunks=30))
+        return short_em().fit(da.from_array(rows, chunks=30))
 
     with pytest.warns(RuntimeWarning, match=IDLE) as caught:
         gm = fitted()
-    assert_same_fit(gm, mixture().fit(rows))
+    assert_same_fit(gm, short_em().fit(rows))
 
 
 def test_max_time_ends_a_wait_for_workers(empty_cluster):
-    gm = mixture(max_time=0.5)
+    gm = short_em(max_time=0.5)
     with (
         pytest.warns(RuntimeWarning, match=IDLE),
         pytest.raises(TimeoutError, match=r"has had no worker for \d+ s, and max_time has passed\. Start workers"),
@@ -663,7 +659,7 @@ def test_max_time_ends_a_wait_for_workers(empty_cluster):
 def test_an_interrupt_ends_a_wait_for_workers_and_leaves_no_tasks(empty_cluster, caplog):
     threading.Timer(0.5, interrupt_main).start()
     with pytest.warns(RuntimeWarning, match=IDLE), pytest.raises(KeyboardInterrupt):
-        mixture().fit(da.zeros((50, 2)))
+        short_em().fit(da.zeros((50, 2)))
     until = monotonic() + 20
     while empty_cluster.scheduler.tasks and monotonic() < until:
         gc.collect()
@@ -682,7 +678,7 @@ def test_the_end_of_the_cluster_raises_connection_error(ended, empty_cluster):
     assert source.n_rows == 100
     (distributed.default_client() if ended == "client" else empty_cluster).close()
     with pytest.raises(ConnectionError, match=r"cluster at inproc://.* can't be reached: its scheduler has ended"):
-        mixture().fit(source)
+        short_em().fit(source)
 
 
 @pytest.mark.heavy
@@ -692,7 +688,7 @@ def test_the_timeout_of_dask_ends_a_wait_for_workers(empty_cluster):
         pytest.warns(RuntimeWarning, match=IDLE),
         pytest.raises(TimeoutError, match=r"has had no worker for 0.3 s, as long as Dask waits\. Start workers"),
     ):
-        mixture().fit(da.zeros((50, 2)))
+        short_em().fit(da.zeros((50, 2)))
 
 
 @pytest.mark.heavy
@@ -701,17 +697,17 @@ def test_a_worker_that_joins_later_with_another_version_is_reported(empty_cluste
     ours = metadata.version("gaussmix")
     empty_cluster.scale(1)
     source = open(da.from_array(np.random.default_rng(0).normal(size=(100, 2)), chunks=30))
-    expected = mixture().fit(source)
+    expected = short_em().fit(source)
 
     def version(name):
         return ours if threading.current_thread() is threading.main_thread() else "0.0.1"
 
     monkeypatch.setattr(metadata, "version", version)
-    assert_same_fit(mixture().fit(source), expected)  # the workers' versions are not checked again
+    assert_same_fit(short_em().fit(source), expected)  # the workers' versions are not checked again
     empty_cluster.scale(2)
     distributed.default_client().wait_for_workers(2, timeout=60)
     with pytest.raises(ImportError, match=f"The worker inproc://.* has gaussmix 0.0.1, but this process has {ours}. "):
-        mixture().fit(source)
+        short_em().fit(source)
 
 
 @pytest.mark.heavy
@@ -728,7 +724,7 @@ def test_a_partition_that_kills_three_workers_is_reported(tmp_path):
         distributed.Client(made) as client,
     ):
         with pytest.raises(RuntimeError, match=r"repeatedly with partition 3 of the Dask array \(the last was tcp"):
-            mixture().fit(da.concatenate(parts))
+            short_em().fit(da.concatenate(parts))
         client.wait_for_workers(2, timeout=60)  # a cluster cannot be closed while it restarts a worker
     assert len([*tmp_path.iterdir()]) == 3
 
@@ -743,7 +739,7 @@ def kill(process):
 def test_the_death_of_a_worker_does_not_change_the_fit(table, rng, request):
     """Check that a dead worker's data is computed again, and no row counts twice, so that the bits are the same."""
     whole, path = table
-    expected = mixture(max_iter=12).fit(whole[:, :N_FEATURES])
+    expected = short_em(max_iter=12).fit(whole[:, :N_FEATURES])
     # By default, a cluster gives up a worker that needs 15 s to restart.
     patient = {"distributed.deploy.lost-worker-timeout": "1h"}
     with (
@@ -752,13 +748,13 @@ def test_the_death_of_a_worker_does_not_change_the_fit(table, rng, request):
         distributed.Client(made) as client,
     ):
         lazy = array_of(path, [40_000, 80_000, 120_000, 160_000])
-        assert_same_fit(mixture(max_iter=12).fit(lazy), expected)
+        assert_same_fit(short_em(max_iter=12).fit(lazy), expected)
         for _ in range(request.config.getoption("kills")):
             client.wait_for_workers(2, timeout=60)
             victim = [*made.workers.values()][rng.integers(2)].pid
             killer = threading.Timer(rng.random(), kill, [victim])
             killer.start()
             try:
-                assert_same_fit(mixture(max_iter=12).fit(lazy), expected)
+                assert_same_fit(short_em(max_iter=12).fit(lazy), expected)
             finally:
                 killer.join()

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import streamed
-from common import LEAF_ROWS, assert_same_bits, assert_same_fit
+from common import LEAF_ROWS, assert_same_bits, assert_same_fit, short_em
 from sklearn.base import clone
 
 import gaussmix
@@ -88,23 +88,19 @@ def table_of(whole):
     return pa.table(columns | {"name": np.full(len(whole), "x")})
 
 
-def mixture(**parameters):
-    return GaussianMixture(4, **{"random_state": 0, "max_iter": 3, "tol": 0.0} | parameters)
-
-
 @pytest.mark.parametrize(("structure", "dtype"), [("full", "f8"), ("tied", "f4")])
 def test_fit_to_ray_arrays_gives_the_same_bits_as_in_memory(structure, dtype, whole):
     rows = whole[:, :-1].astype(dtype)
-    gm = mixture(covariance_type=structure).fit([ray.put(part) for part in np.split(rows, RAGGED)])
-    assert_same_fit(gm, mixture(covariance_type=structure).fit(rows))
+    gm = short_em(covariance_type=structure).fit([ray.put(part) for part in np.split(rows, RAGGED)])
+    assert_same_fit(gm, short_em(covariance_type=structure).fit(rows))
     assert not hasattr(gm, "feature_names_in_")
 
 
 def test_fit_to_a_weighted_ray_data_set_gives_the_same_bits_as_in_memory(whole, frames):
-    expected = mixture(covariance_type="diag").fit(whole[:, :-1], sample_weight=whole[:, -1])
+    expected = short_em(covariance_type="diag").fit(whole[:, :-1], sample_weight=whole[:, -1])
     with pytest.warns(RuntimeWarning, match="the Ray data set: left out column 'name': it contains text"):
         source = open(frames, weights="weight")
-    gm = mixture(covariance_type="diag").fit(source)
+    gm = short_em(covariance_type="diag").fit(source)
     assert_same_fit(gm, expected)
     assert list(gm.feature_names_in_) == NAMES
     for name in "score", "bic":
@@ -147,18 +143,18 @@ def test_data_frames_with_missing_values_and_other_types_are_converted(whole):
 @pytest.mark.parametrize("dtype", [">f8", "longdouble"])
 def test_arrays_of_types_that_arrow_lacks_are_converted(dtype, whole):
     rows = whole[:1000, :-1]
-    assert_same_fit(mixture().fit(ray.put(rows.astype(dtype))), mixture().fit(rows))
+    assert_same_fit(short_em().fit(ray.put(rows.astype(dtype))), short_em().fit(rows))
 
 
 def test_masked_values_of_an_array_are_missing(whole):
     rows = np.ma.masked_greater(whole[:1000, :-1], 3)
-    assert_same_fit(mixture().fit([ray.put(part) for part in (rows[:400], rows[400:])]), mixture().fit(rows))
+    assert_same_fit(short_em().fit([ray.put(part) for part in (rows[:400], rows[400:])]), short_em().fit(rows))
 
 
 def test_the_index_of_a_data_frame_is_not_a_feature(whole):
     frame = pd.DataFrame(whole[:100, :-1], columns=NAMES, index=pd.Index(np.arange(100) ** 2, name="id"))
-    gm = mixture().fit([ray.put(frame[:30]), ray.put(frame[30:])])
-    assert_same_fit(gm, mixture().fit(frame))
+    gm = short_em().fit([ray.put(frame[:30]), ray.put(frame[30:])])
+    assert_same_fit(gm, short_em().fit(frame))
     assert_same_bits(ray.get(gm.predict([ray.put(frame)]))[0], gm.predict(frame), "labels")
 
 
@@ -187,7 +183,7 @@ def test_a_filter_may_remove_all_rows_of_a_block(whole):
     parts[1][:, 0] = -99.0
     chosen = ray.data.from_arrow(list(map(table_of, parts))).select_columns(NAMES).filter(lambda row: row["a"] > -99)
     rows = np.concatenate([parts[0], parts[2]])[:, :-1]
-    gm, expected = mixture().fit(chosen), mixture().fit(rows)
+    gm, expected = short_em().fit(chosen), short_em().fit(rows)
     assert_same_fit(gm, expected)
     actual = gm.predict(chosen)
     assert actual.count() == 2_000
@@ -200,7 +196,7 @@ def test_a_filter_that_removes_all_rows_is_reported(whole):
     frame = pd.DataFrame(whole[:100, :-1], columns=NAMES)
     for data in ray.data.from_pandas(frame), ray.data.from_arrow(pa.table(frame)):
         with pytest.raises(ValueError, match=r"^the Ray data set has no rows\."):
-            mixture().fit(data.filter(lambda row: row["a"] > 1e9))
+            short_em().fit(data.filter(lambda row: row["a"] > 1e9))
 
 
 def test_bayesian_fit_gives_the_same_bits_as_in_memory(whole, ragged):
@@ -209,11 +205,11 @@ def test_bayesian_fit_gives_the_same_bits_as_in_memory(whole, ragged):
 
 
 def test_partial_fit_gives_the_same_bits_as_in_memory(whole, ragged):
-    assert_same_fit(mixture().partial_fit(open(ragged)), mixture().partial_fit(whole[:, :-1]))
+    assert_same_fit(short_em().partial_fit(open(ragged)), short_em().partial_fit(whole[:, :-1]))
 
 
 def test_predictions_give_the_same_bits_as_in_memory(whole, ragged, frames):
-    rows, gm = whole[:, :-1], mixture().fit(whole[:20_000, :-1])
+    rows, gm = whole[:, :-1], short_em().fit(whole[:20_000, :-1])
     chosen = frames.select_columns(NAMES)
     for name in "predict", "predict_proba", "score_samples":
         expected = getattr(gm, name)(rows)
@@ -253,14 +249,14 @@ def test_classifier_and_regressor_predict_the_same_as_in_memory(whole, ragged):
 def test_fit_reports_the_first_invalid_value(row, column, value, sentence, whole):
     damaged = whole.copy()
     damaged[row, column] = value
-    gm = mixture()
+    gm = short_em()
     with pytest.raises(ValueError, match=f"the Ray list, {sentence}"):
         gm.fit(open([ray.put(part) for part in np.split(damaged, RAGGED)], weights="x3"))
     assert not hasattr(gm, "mixture_")
 
 
 def test_predict_reports_the_partition_of_an_invalid_value(whole):
-    gm = mixture().fit(whole[:1000, :-1])
+    gm = short_em().fit(whole[:1000, :-1])
     good, bad = gm.predict([ray.put(whole[:10, :-1]), ray.put(np.full((3, 3), np.inf))])
     assert ray.get(good).shape == (10,)
     with pytest.raises(ValueError, match=r"partition 1, row 0 of it, column 'x0': the value is infinite"):
@@ -272,21 +268,21 @@ def test_data_that_is_not_a_numeric_table_is_rejected(whole, frames):
     with pytest.raises(
         ValueError, match=r"partition 0 of the Ray list is an array \(10,\) of float64, not of two axes"
     ):
-        mixture().fit([ray.put(whole[:10, 0])])
+        short_em().fit([ray.put(whole[:10, 0])])
     with pytest.raises(TypeError, match="partition 0 of the Ray list is a dict, not an array, an Arrow table or a"):
-        mixture().fit(ray.put({"a": 1}))
+        short_em().fit(ray.put({"a": 1}))
     with pytest.raises(ValueError, match="partition 1 of the Ray list has no column 'x2'; it has 'x0', 'x1'"):
-        mixture().fit([one, two])
+        short_em().fit([one, two])
     with pytest.raises(
         ValueError, match="partition 1 of the Ray list is an array of 3 columns, but the first partition has 2"
     ):
-        mixture().fit([two, one])
+        short_em().fit([two, one])
     with pytest.raises(
         ValueError, match="partition 1 of the Ray list has features of float64, but the first partition has f"
     ):
-        mixture().fit([ray.put(whole[:10, :3].astype("f4")), one])
+        short_em().fit([ray.put(whole[:10, :3].astype("f4")), one])
     with pytest.raises(ValueError, match="the Ray list has no rows"):
-        mixture().fit([ray.put(whole[:0, :3])])
+        short_em().fit([ray.put(whole[:0, :3])])
     with pytest.raises(ValueError, match="the Ray data set, column 'name': it contains text, not numbers"):
         open(frames, columns=["a", "name"])
 
@@ -296,19 +292,19 @@ def test_a_partition_that_cannot_be_converted_to_a_table_is_reported():
     for values, sentence in [([1j, 2j], "Unsupported numpy type .* for column b"), ([1.0, "x"], "x.* for column b")]:
         parts = [ray.put(rows), ray.put(rows.assign(b=np.array(values, complex if 1j in values else object)))]
         with pytest.raises(ValueError, match=rf"^partition 1 of the Ray list can't be converted .*: .*{sentence}"):
-            mixture().fit(parts)
+            short_em().fit(parts)
     with pytest.raises(ValueError, match=r"partition 0 of the Ray list can't be converted .* RecordBatch\.$"):
-        mixture().fit(ray.put([[0.0, 1.0], [1.0, 2.0]]))
+        short_em().fit(ray.put([[0.0, 1.0], [1.0, 2.0]]))
 
 
 def test_two_columns_of_the_same_name_are_rejected(rng):
     rows = rng.normal(size=(10, 2))
     frame = pd.DataFrame(rows, columns=["a", "a"])
     with pytest.raises(ValueError, match=r"^partition 0 of the Ray list can't be converted .*: Duplicate column names"):
-        mixture().fit([ray.put(frame)])
+        short_em().fit([ray.put(frame)])
     vectors = ray.data.from_numpy(rows).add_column("data[1]", lambda part: part["data"][:, 0], batch_format="numpy")
     with pytest.raises(ValueError, match=r"the Ray data set has two columns called 'data\[1\]': rename one"):
-        mixture().fit(vectors)
+        short_em().fit(vectors)
 
 
 def test_a_partition_that_cannot_be_computed_is_reported():
@@ -319,7 +315,7 @@ def test_a_partition_that_cannot_be_computed_is_reported():
         return np.zeros((5, 2))
 
     with pytest.raises(OSError, match="the disk is gone") as failed:
-        mixture().fit([read.remote(number) for number in range(3)])
+        short_em().fit([read.remote(number) for number in range(3)])
     assert failed.value.__notes__ == ["It happened in partition 1 of the Ray list."]
 
 
@@ -329,25 +325,25 @@ def test_a_column_of_nulls_in_one_partition_means_missing_values(dtype):
     parts = [rows, rows.assign(b=None), rows]
     whole = pd.concat([rows, rows.assign(b=np.nan), rows])[["a", "b"]].astype(dtype)
     names = {"columns": ["a", "b"], "weights": "weight"}
-    actual = mixture().fit(open([*map(ray.put, parts)], **names, missing=True))
-    assert_same_fit(actual, mixture().fit(whole, sample_weight=np.ones(150)))
+    actual = short_em().fit(open([*map(ray.put, parts)], **names, missing=True))
+    assert_same_fit(actual, short_em().fit(whole, sample_weight=np.ones(150)))
     with pytest.raises(ValueError, match="row 50, column 'b': the value is missing"):
-        mixture().fit(open([*map(ray.put, parts)], **names))
+        short_em().fit(open([*map(ray.put, parts)], **names))
     parts[1] = rows.assign(weight=None)
     with pytest.raises(ValueError, match="row 50, column 'weight': the weight is missing"):
-        mixture().fit(open([*map(ray.put, parts)], **names))
+        short_em().fit(open([*map(ray.put, parts)], **names))
 
 
 def test_column_types_do_not_depend_on_nulls_in_the_first_partition():
     """Check that the type of a column is inferred from all partitions."""
     rows = pd.DataFrame({"a": np.arange(50.0) % 7, "b": np.arange(50.0) % 5, "c": ["x"] * 50})
     parts = [rows.assign(b=None, c=None), rows, rows]
-    expected = mixture().fit(pd.concat([rows.assign(b=np.nan), rows, rows])[["a", "b"]])
+    expected = short_em().fit(pd.concat([rows.assign(b=np.nan), rows, rows])[["a", "b"]])
     for data in ray.data.from_pandas(parts), [*map(ray.put, parts)]:
         with pytest.warns(RuntimeWarning, match="left out column 'c': it contains text"):
-            assert_same_fit(mixture().fit(data), expected)
+            assert_same_fit(short_em().fit(data), expected)
     with pytest.warns(RuntimeWarning, match="left out column 'b': it is empty"):
-        assert mixture().fit([ray.put(part.assign(b=None)[["a", "b"]]) for part in parts]).n_features_in_ == 1
+        assert short_em().fit([ray.put(part.assign(b=None)[["a", "b"]]) for part in parts]).n_features_in_ == 1
 
 
 def test_integers_that_become_equal_as_doubles_are_rejected_in_every_partition():
@@ -355,20 +351,20 @@ def test_integers_that_become_equal_as_doubles_are_rejected_in_every_partition()
     parts = [integers.astype(float), integers]
     for data in ray.data.from_pandas(parts), [*map(ray.put, parts)]:
         with pytest.raises(ValueError, match="Input X, column 'b', contains integers"):
-            mixture().fit(data)
-    expected = mixture().fit(pd.concat([integers[["a"]].astype(float)] * 2))
-    assert_same_fit(mixture().fit([ray.put(part[["a"]]) for part in parts]), expected)
+            short_em().fit(data)
+    expected = short_em().fit(pd.concat([integers[["a"]].astype(float)] * 2))
+    assert_same_fit(short_em().fit([ray.put(part[["a"]]) for part in parts]), expected)
 
 
 def test_empty_partitions_before_the_first_row_are_ignored(whole):
     """Check partitions without rows, whose columns may have no types."""
     rows = pd.DataFrame(whole[:100, :3], columns=NAMES)
-    expected = mixture().fit(rows)
+    expected = short_em().fit(rows)
     empty = pd.DataFrame({name: [] for name in NAMES}, dtype=object)
-    assert_same_fit(mixture().fit([ray.put(empty), ray.put(empty), ray.put(rows)]), expected)
+    assert_same_fit(short_em().fit([ray.put(empty), ray.put(empty), ray.put(rows)]), expected)
     many = ray.data.range(3, override_num_blocks=3)
     data = many.map_batches(lambda part: rows if part["id"][0] == 2 else empty, batch_format="pandas", batch_size=None)
-    assert_same_fit(mixture().fit(data), expected)
+    assert_same_fit(short_em().fit(data), expected)
 
 
 def test_guide_code_for_ray_runs(tmp_path):
@@ -395,7 +391,7 @@ def test_workers_with_another_version_of_gaussmix_are_reported(monkeypatch, whol
     with pytest.raises(
         ImportError, match=rf"The Ray worker on .* has gaussmix {theirs}, but your program has 0.0.2. Install"
     ):
-        mixture().fit([ray.put(whole[:100, :-1])])
+        short_em().fit([ray.put(whole[:100, :-1])])
 
 
 @pytest.fixture
@@ -421,12 +417,12 @@ def test_a_fit_without_workers_warns_and_resumes_when_a_worker_starts(busy_clust
     parts = [ray.put(rows) for rows in np.split(whole[:100, :-1], [30])]
     threading.Timer(0.5, ray.kill, [busy_cluster]).start()
     with pytest.warns(RuntimeWarning, match=IDLE):
-        gm = mixture().fit(parts)
-    assert_same_fit(gm, mixture().fit(whole[:100, :-1]))
+        gm = short_em().fit(parts)
+    assert_same_fit(gm, short_em().fit(whole[:100, :-1]))
 
 
 def test_max_time_ends_a_wait_for_workers(busy_cluster, whole):
-    gm = mixture(max_time=0.5)
+    gm = short_em(max_time=0.5)
     with (
         pytest.warns(RuntimeWarning, match=IDLE),
         pytest.raises(TimeoutError, match=r"has had no worker for \d+ s, and max_time has passed\. Add nodes"),
@@ -438,7 +434,7 @@ def test_max_time_ends_a_wait_for_workers(busy_cluster, whole):
 def test_an_interrupt_ends_a_wait_for_workers(busy_cluster, whole):
     threading.Timer(0.5, interrupt_main).start()
     with pytest.warns(RuntimeWarning, match=IDLE), pytest.raises(KeyboardInterrupt):
-        mixture().fit([ray.put(whole[:100, :-1])])
+        short_em().fit([ray.put(whole[:100, :-1])])
 
 
 def test_a_partition_that_kills_three_workers_is_reported(tmp_path):
@@ -457,7 +453,7 @@ def test_a_partition_that_kills_three_workers_is_reported(tmp_path):
             os._exit(1)
 
     with pytest.raises(RuntimeError, match=r"died repeatedly with partition 3 of the Ray list\. Usually the cause"):
-        mixture().fit([read.remote(number) for number in range(5)])
+        short_em().fit([read.remote(number) for number in range(5)])
     assert len([*tmp_path.iterdir()]) == 3
 
 
@@ -474,7 +470,7 @@ def workers():
 
 def test_the_death_of_a_worker_does_not_change_the_fit(whole, ragged, rng, request):
     """Check that the work of a dead worker is repeated, and that no row counts twice."""
-    expected = mixture(max_iter=60).fit(whole[:, :-1])
+    expected = short_em(max_iter=60).fit(whole[:, :-1])
     source = open(ragged)
     for _ in range(request.config.getoption("kills")):
         assert source.n_rows == N_ROWS
@@ -491,7 +487,7 @@ def test_the_death_of_a_worker_does_not_change_the_fit(whole, ragged, rng, reque
         killer = threading.Thread(target=kill)
         killer.start()
         try:
-            assert_same_fit(mixture(max_iter=60).fit(source), expected)
+            assert_same_fit(short_em(max_iter=60).fit(source), expected)
         finally:
             killer.join()
 
@@ -510,11 +506,11 @@ def no_collection():
 def test_actors_end_with_their_source(n_deaths, ragged):
     """Check that actors also end after the error of an actor that died."""
     source = open(ragged)
-    mixture().fit(source)
+    short_em().fit(source)
     for _ in range(n_deaths):
         for victim in workers():
             os.kill(victim, signal.SIGKILL)
-        mixture().fit(source)
+        short_em().fit(source)
     assert workers()
     del source
     until = monotonic() + 20

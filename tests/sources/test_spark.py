@@ -132,28 +132,28 @@ def frame_of(spark, path, ends):
     return spark.range(0, len(cuts), 1, len(cuts)).mapInArrow(read, "a double, b double, c double, weight double")
 
 
-def mixture(**parameters):
+def short_em(**parameters):
     return GaussianMixture(4, **{"random_state": 0, "max_iter": 3, "tol": 0.0} | parameters)
 
 
 def test_columns_are_rejected(spark):
     with pytest.raises(TypeError, match=r"Input X is a pyspark\..*\.Column, not a table\. See help\(gaussmix\.open\)"):
-        mixture().fit(spark.range(9)["id"])
+        short_em().fit(spark.range(9)["id"])
 
 
 def test_a_frame_of_a_stopped_session_is_rejected(spark, monkeypatch):
     frame = spark.range(9)
     monkeypatch.setattr(spark.sparkContext, "_jsc", None)  # as after `spark.stop()`
     with pytest.raises(RuntimeError, match=r"The session of the Spark frame is stopped\. Start a session"):
-        mixture().fit(frame)
+        short_em().fit(frame)
 
 
 @pytest.mark.parametrize(("structure", "dtype"), [("full", "f8"), pytest.param("tied", "f4", marks=pytest.mark.heavy)])
 def test_fit_to_parquet_files_gives_the_same_bits_as_in_memory(structure, dtype, whole, spark, tmp_path):
     rows = whole[:, :-1].astype(dtype)
     frame = spark.read.parquet(written(whole, tmp_path / "rows", dtype)).select(NAMES)
-    gm = mixture(covariance_type=structure).fit(frame)
-    assert_same_fit(gm, mixture(covariance_type=structure).fit(rows))
+    gm = short_em(covariance_type=structure).fit(frame)
+    assert_same_fit(gm, short_em(covariance_type=structure).fit(rows))
     assert list(gm.feature_names_in_) == NAMES
 
 
@@ -201,10 +201,10 @@ def test_truncated_em_gives_the_same_bits_and_removes_old_candidates(whole, spar
 
 
 def test_fit_to_uneven_weighted_partitions_gives_the_same_bits_as_in_memory(whole, ragged):
-    expected = mixture(covariance_type="diag").fit(whole[:, :-1], sample_weight=whole[:, -1])
+    expected = short_em(covariance_type="diag").fit(whole[:, :-1], sample_weight=whole[:, -1])
     with pytest.warns(RuntimeWarning, match="the Spark frame: left out column 'name'"):
         source = open(ragged.withColumn("name", functions.lit("x")), weights="weight")
-    gm = mixture(covariance_type="diag").fit(source)
+    gm = short_em(covariance_type="diag").fit(source)
     assert_same_fit(gm, expected)
     for name in "score", "bic":
         assert getattr(gm, name)(source) == getattr(expected, name)(whole[:, :-1], sample_weight=whole[:, -1])
@@ -246,7 +246,7 @@ def test_calls_that_store_nothing_per_row_give_the_same_bits_as_arrays(call, spa
 
 
 def test_predictions_are_spark_columns_with_the_same_bits_as_in_memory(whole, spark, folder):
-    frame, gm = spark.read.parquet(folder).select(NAMES), mixture().fit(whole[:20_000, :-1])
+    frame, gm = spark.read.parquet(folder).select(NAMES), short_em().fit(whole[:20_000, :-1])
     names = "predict", "predict_proba", "score_samples"
     actual = frame.select("a", *(getattr(gm, name)(frame).alias(name) for name in names)).toArrow()
     order = np.argsort(whole[:, 0])
@@ -307,14 +307,14 @@ def test_imputer_returns_a_spark_column_of_filled_values(whole, spark, folder):
 def test_fit_reports_the_first_invalid_value(row, column, value, sentence, spark, folder, whole):
     frame = spark.read.parquet(folder).drop("name")
     damaged = functions.expr(f"IF(a = {float(whole[row, 0])!r}D, {value}, {column})")
-    gm = mixture()
+    gm = short_em()
     with pytest.raises(ValueError, match=f"the Spark frame, {sentence}"):
         gm.fit(open(frame.withColumn(column, damaged), weights="weight"))
     assert not hasattr(gm, "mixture_")
 
 
 def test_predict_reports_an_invalid_value(spark, whole):
-    gm = mixture().fit(whole[:1000, :-1])
+    gm = short_em().fit(whole[:1000, :-1])
     frame = spark.createDataFrame([(1.0, 2.0, 3.0), (1.0, float("inf"), 3.0)], NAMES)
     with pytest.raises(Exception, match="the Spark frame, one of its rows, column 'b': the value is infinite"):
         frame.select(gm.predict(frame)).toArrow()
@@ -325,10 +325,10 @@ def test_data_that_is_not_a_numeric_table_is_rejected(spark, whole):
     with pytest.raises(ValueError, match="column 'text': it contains text, not numbers"):
         open(frame, columns=["a", "text"])
     with pytest.raises(ValueError, match="the Spark frame has no rows"):
-        mixture().fit(frame.select("a").limit(0))
+        short_em().fit(frame.select("a").limit(0))
     with pytest.raises(ValueError, match=r"column 'long'.* contains integers"):
-        mixture().fit(frame.select("long").coalesce(1))
-    gm = mixture().fit(whole[:1000, :-1])
+        short_em().fit(frame.select("long").coalesce(1))
+    gm = short_em().fit(whole[:1000, :-1])
     with pytest.raises(ValueError, match="X has 1 features, but GaussianMixture is expecting 3"):
         gm.predict(frame.select("a"))
 
@@ -353,7 +353,7 @@ def test_lost_files_are_written_again_and_deleted_with_the_source(whole, spark, 
     files = sorted(mine.iterdir())
     for file in files[::2]:
         file.unlink()
-    assert_same_fit(mixture().fit(source), mixture().fit(whole[:, :-1]))
+    assert_same_fit(short_em().fit(source), short_em().fit(whole[:, :-1]))
     assert sorted(mine.iterdir()) == files
     del source
     gc.collect()
@@ -396,7 +396,7 @@ def test_executors_merge_the_sums_of_their_partitions(n_parts, whole, spark, rag
     assert [block.first_row for block in source.blocks()] == [leaf * LEAF_ROWS for leaf in range(4)]
     sorted(mine.iterdir())[2].unlink()
     monkeypatch.setattr(spark_source.SparkCluster, "_answers", counted)
-    assert_same_fit(mixture().fit(source), mixture().fit(whole[:, :-1]))
+    assert_same_fit(short_em().fit(source), short_em().fit(whole[:, :-1]))
     assert n_trees.count(n_parts) > 3
     assert max(n_trees) == n_parts
 
@@ -406,13 +406,13 @@ def test_partial_fit_reads_one_block_of_rows_at_a_time(whole, spark, ragged):
     gc.collect()
     before = set(folders(spark))
     source = open(ragged, weights="weight")
-    expected = mixture().partial_fit(whole[:, :-1], sample_weight=whole[:, -1])
-    assert_same_fit(mixture().partial_fit(source), expected)
+    expected = short_em().partial_fit(whole[:, :-1], sample_weight=whole[:, -1])
+    assert_same_fit(short_em().partial_fit(source), expected)
     (mine,) = set(folders(spark)) - before
     sorted(mine.iterdir())[1].unlink()
     sizes = [block.n_rows for block in source.blocks()]
     assert (sum(sizes), max(sizes)) == (N_ROWS, LEAF_ROWS)
-    assert_same_fit(mixture().partial_fit(source), expected)
+    assert_same_fit(short_em().partial_fit(source), expected)
 
 
 @pytest.mark.heavy
@@ -432,7 +432,7 @@ def test_a_data_frame_that_differs_when_it_is_computed_again_is_rejected(spark, 
             file.unlink()
         for _ in range(2):  # the second fit raises the same error
             with raises():
-                mixture().fit(source)
+                short_em().fit(source)
         with raises():
             source.part(partial(are_chosen, chosen=chosen), int(chosen.sum()))
     np.save(path, whole)
@@ -440,7 +440,7 @@ def test_a_data_frame_that_differs_when_it_is_computed_again_is_rejected(spark, 
     np.save(path, whole[::-1])
     source._rows._stored.unpersist(blocking=True)
     with raises():
-        mixture().fit(source)
+        short_em().fit(source)
     path.unlink()  # the executors' files are deleted without computing them again
     del source
     gc.collect()
@@ -449,14 +449,14 @@ def test_a_data_frame_that_differs_when_it_is_computed_again_is_rejected(spark, 
 
 @pytest.mark.heavy
 def test_the_death_of_a_python_worker_does_not_change_the_fit(whole, spark, ragged, rng, request):
-    expected, source = mixture(max_iter=5).fit(whole[:, :-1]), open(ragged.select(NAMES))
+    expected, source = short_em(max_iter=5).fit(whole[:, :-1]), open(ragged.select(NAMES))
     for _ in range(min(2, request.config.getoption("kills"))):
         pids = spark.range(0, 4, 1, 4).mapInArrow(lambda batches: map(_pid, batches), "pid long").toArrow()["pid"]
         victim = int(rng.choice(pids.to_numpy()))
         killer = threading.Timer(2 * rng.random(), os.kill, [victim, signal.SIGKILL])
         killer.start()
         try:
-            assert_same_fit(mixture(max_iter=5).fit(source), expected)
+            assert_same_fit(short_em(max_iter=5).fit(source), expected)
         finally:
             killer.join()
 
@@ -470,7 +470,7 @@ def test_a_partition_that_kills_its_workers_is_reported(spark):
 
     frame = spark.range(0, 5, 1, 5).mapInArrow(read, "a double")
     with pytest.raises(RuntimeError, match=r"Partition 3 of a Spark job killed its worker 4 times, the limit that"):
-        mixture().fit(frame)
+        short_em().fit(frame)
 
 
 def _pid(batch):
@@ -579,7 +579,7 @@ def test_executors_without_this_version_of_gaussmix_are_reported(spark, monkeypa
     frame = spark.createDataFrame([(1.0, 2.0), (2.0, 2.0)], ["a", "b"]).coalesce(1)  # each task is tried four times
     monkeypatch.setattr(jobs, "package_version", lambda: "0.0.2")
     with pytest.raises(ImportError, match=r"^The Spark executor on \S+ has gaussmix \S+, but your program has 0.0.2\."):
-        mixture().fit(frame)
+        short_em().fit(frame)
 
     def lack(batches, module):
         raise ModuleNotFoundError(f"No module named '{module}'")
@@ -600,7 +600,7 @@ def test_a_deleted_file_is_reported(spark, whole, tmp_path):
     frame = spark.read.parquet(str(folder)).select(NAMES)
     (folder / "part 1.parquet").unlink()
     with pytest.raises(FileNotFoundError, match=r"was deleted or replaced; read the frame again: 'file:.*1\.p"):
-        mixture().fit(frame)
+        short_em().fit(frame)
 
 
 def test_a_file_with_another_column_type_is_reported(spark, whole, tmp_path):
@@ -609,7 +609,7 @@ def test_a_file_with_another_column_type_is_reported(spark, whole, tmp_path):
         pq.write_table(pa.table({"a": column, "b": whole[:9, 1]}), tmp_path / f"{number}.parquet")
     sentence = "1.parquet, column 'a': it contains INT64, but the Spark frame has double: all files must have the same"
     with pytest.raises(ValueError, match=sentence):
-        mixture().fit(spark.read.parquet(str(tmp_path)))
+        short_em().fit(spark.read.parquet(str(tmp_path)))
 
 
 def test_results_larger_than_the_limit_of_spark_raise_memory_error(spark):
@@ -629,7 +629,7 @@ def test_max_time_ends_a_wait_for_executors(spark, ragged, monkeypatch):
     monkeypatch.setattr(waiting, "PATIENCE", 0.01)
     monkeypatch.setattr(jobs, "_has_executors", lambda context: False)
     with pytest.raises(TimeoutError, match=r"^The Spark application has had no worker for \d s, and max_time has"):
-        mixture(max_time=0.001).fit(source)
+        short_em(max_time=0.001).fit(source)
     assert becomes_true(lambda: not spark.sparkContext.statusTracker().getActiveJobsIds())
 
 
@@ -693,7 +693,7 @@ def test_spark_connect_gives_the_same_bits(whole, folder, tmp_path):
     environment |= {"PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
-    expected = mixture().fit(whole[:, :-1])
+    expected = short_em().fit(whole[:, :-1])
     assert_same_fit(GaussianMixture.load(model), expected)
     counts, warning = done.stdout.splitlines()[-2:]
     assert counts == str(np.bincount(expected.predict(whole[:, :-1])).tolist())

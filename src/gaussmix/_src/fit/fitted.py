@@ -225,7 +225,8 @@ class RowSummary:
         weight = counted_weight(source)
         cells = source.collect(Cells) if source.may_miss else None
         n_missing, empty = (0, 0.0) if cells is None else (int(cells.n_missing.sum()), cells.empty_weight)
-        per_row = source.row_totals.total_weight / (source.row_totals.total_weight - empty)  # for a mean over all rows
+        # Converts a mean over all rows to the mean over rows with values.
+        per_row = source.row_totals.total_weight / (source.row_totals.total_weight - empty)
         total = None if log_likelihood is None else log_likelihood * weight * per_row
         library = None if type(X) is np.ndarray else frame_library(X)
         return cls(source.n_rows, weight, total, source.has_errors, n_missing, library, perf_counter() - start_time)

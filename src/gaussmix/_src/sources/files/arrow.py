@@ -47,12 +47,12 @@ class Columns:
         names = [field for field in others if field.name not in index]
         self.names: Sequence[str] = list(columns or (field.name for field in names if is_numeric(field.type)))
         left_out = [] if columns else [field for field in names if not is_numeric(field.type)]
-        whys = [f"column {field.name!r}: {self.why_not_numeric(field)}." for field in left_out]
+        reasons = [f"column {field.name!r}: {self.why_not_numeric(field)}." for field in left_out]
         if not self.names:
-            raise ValueError(f"{name}, {whys[0]}" if whys else f"{name} has no column of numbers to fit.")
+            raise ValueError(f"{name}, {reasons[0]}" if reasons else f"{name} has no column of numbers to fit.")
         kinds = {} if columns else {name: schema.field(name).type for name in index}
         lost = [f"left out column {name!r}: {_INDEX_OR_EMPTY[pa.types.is_null(kind)]}." for name, kind in kinds.items()]
-        self.notices = lost + [f"left out {why}" for why in whys]
+        self.notices = lost + [f"left out {reason}" for reason in reasons]
         types = [schema.field(column).type for column in self.names]
         is_single = all(kind == pa.float32() for kind in types)
         self.dtype = np.dtype(np.float32 if is_single else np.float64)

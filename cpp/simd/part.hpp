@@ -15,7 +15,8 @@
 //   `in_register` forces a value into a register if the compiler would load the value again or postpone its
 //       computation.
 //   `PartMask` has the functions less, equal, keep, select, any and bits, and the operator |.
-//   `lookup` returns table[i mod 8], where the low bits of each lane of `index` hold the integer i.
+//   `lookup` returns table[i mod 8], where the low bits of each lane of `index` hold the integer i. The table has
+//       8 numbers and is aligned to 64 bytes.
 //   `wide_product` multiplies the low 32 bits of each 64-bit lane, and returns products of 64 bits.
 //   `add_lane_sums` adds the sum of the lanes of a[i] to sums[i], for i = 0 to 7, where a[i] is the sum of the parts of
 //       a vector. Lanes j and j + kPartLanes/2 are added first, then lanes j and j + kPartLanes/4, and so on.

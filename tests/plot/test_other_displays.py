@@ -326,6 +326,7 @@ def test_conditional_display_integrates_out_other_features():
         predictor = mixture if targets is None else GaussianMixtureRegressor(targets=targets).fit(mixture.sample(9)[0])
         display = ConditionalDisplay.from_estimator(predictor, feature_names=["a", "b", "c"])
         assert [display.ax_.get_xlabel(), display.ax_.get_ylabel()] == shown
+    assert ConditionalDisplay.from_estimator(mixture, target="a").ax_.get_xlabel() == "b"
     with pytest.raises(ValueError, match="feature and target are both 'c'"):
         ConditionalDisplay.from_estimator(mixture, feature="c")
     with pytest.raises(ValueError, match=r"target.*'d' is not one of 'a', 'b', 'c'"):

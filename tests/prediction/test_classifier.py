@@ -17,6 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import cross_val_score
 from sklearn.naive_bayes import GaussianNB
 
+import gaussmix
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureClassifier
 
 
@@ -401,6 +402,7 @@ BAD = {
     "no label at all": ({}, -np.ones(20), "y contains only one class, -1.0"),
     "too short": ({}, LABELS[:5], "y has 5 labels, but X has 20 rows"),
     "infinity": ({}, np.where(np.arange(20) == 3, np.inf, LABELS), "Input y contains infinity or a value too large"),
+    "infinity after pandas.NA": ({}, [pd.NA, np.inf] * 10, "Input y contains infinity or a value too large"),
     "nothing but NaN": ({}, np.full(20, np.nan), "y contains no classes, because every label is missing"),
     "one class and None": ({}, np.array(["a", None] * 10, dtype=object), "y contains only one class, 'a'"),
     "numbers beside text": ({}, np.array(["a", 3] * 10, dtype=object), "y mixes text and other values, such as 'a'"),
@@ -460,6 +462,20 @@ def test_the_error_of_a_class_counts_the_rows_of_all_classes(rng):
         ValueError, match=r"^Class 'b': .* Rows 37, 45 \(counted from 0\) are so far from all other rows"
     ):
         GaussianMixtureClassifier(1).fit(X, y)
+
+
+def test_messages_about_a_class_count_the_rows_of_a_file(tmp_path, rng):
+    X, y = rng.normal(size=(70_000, 2)), np.arange(70_000) % 2
+    X[[31, 50_001]] = [[1e12, 1e12], [2e12, 2e12]]
+    np.save(tmp_path / "X.npy", X)
+    with pytest.raises(ValueError, match=r"^Class 1: .* Rows 31, 50001 \(counted from 0\) are so far"):
+        GaussianMixtureClassifier(1).fit(gaussmix.open(tmp_path / "X.npy", memory=200_000), y)
+
+
+def test_messages_about_a_class_keep_numbers_in_column_names(rng):
+    table = pd.DataFrame({"the row 50": np.ones(60), "b": rng.normal(size=60)})
+    with pytest.warns(RuntimeWarning, match=r"^Class [01]: Column 'the row 50' is constant"):
+        GaussianMixtureClassifier(2).fit(table, np.arange(60) % 2)
 
 
 def test_a_long_list_of_classes_is_shortened(rng):

@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import Enum
-from functools import partial
 from itertools import count
 from threading import local
 from typing import Any
 
 LIKELIHOOD = "mean log-likelihood"  # default name of the objective that EM increases
 REASONS_IN_RESULTS = " The column 'failure' of results_ gives the reasons."  # last sentence of a warning
+# Matches names in quotes, such as 'row 5', and phrases such as "rows 3, 5". A name does not begin within "can't".
+_NAME_OR_ROWS = re.compile(r"""(?<!\w)(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|([Rr]ows? \d+(?:, \d+)*))""")
 
 
 class Outcome(Enum):
@@ -228,10 +229,16 @@ def record_warnings() -> Iterator[list[tuple[str, type[Warning]]]]:
 def in_table(sentence: str, indices: Callable[[], Any]) -> str:
     """Return a message about some rows of a table, in which row numbers are replaced by row numbers in the whole table.
 
-    `indices()` contains, for each of these rows, its index in the table.
+    `indices()` contains, for each of these rows, its index in the table. Names in quotes do not change.
     """
-    renumbered = partial(re.sub, r"\d+", lambda number: str(indices()[int(number[0])]))
-    return re.sub(r"(?<!['\w])[Rr]ows? \d+(, \d+)*", lambda match: renumbered(match[0]), sentence)
+
+    def renumber(match: re.Match[str]) -> str:
+        if match[1] is None:
+            return match[0]
+        rows = indices()
+        return re.sub(r"\d+", lambda row: str(rows[int(row[0])]) if int(row[0]) < len(rows) else row[0], match[1])
+
+    return _NAME_OR_ROWS.sub(renumber, sentence)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -121,10 +122,9 @@ class LabelledRows:
         n_rows = int(self._class_totals[1][index])
         return self.data.raw_source.changed(partial(_rows_of_class, index=index), n_rows)
 
-    def class_indices(self, index: int) -> Indices | range:
-        """Return the indices in X of the rows of the class `index`; 0, 1, 2, … if X is not in memory."""
-        whole = self.data.raw_source.whole
-        return range(self.data.raw_source.n_rows) if whole is None else np.flatnonzero(whole.assignment == index)
+    def class_indices(self, index: int) -> Indices:
+        """Return the indices in X of the rows of the class `index`."""
+        return np.flatnonzero(self.data.raw_source.each_row(attrgetter("assignment")) == index)
 
     def fit_one_component_each(self, families: Sequence[Family], ridge: float | None, stopping: StopRule) -> ClassFit:
         """Fit one component per class with each structure; return the fit of lowest BIC (the first if tied).

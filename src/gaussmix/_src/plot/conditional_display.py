@@ -94,7 +94,8 @@ class ConditionalDisplay(Display):
         X, y : rows to show: predictors (n_samples, n_predictors) and targets (n_samples,) as in `fit` of the regressor,
             or X alone with all features of the mixture. By default no rows are shown.
         feature : name of the feature on the horizontal axis, or its index among the features of the mixture. The
-            default is the first feature that the regressor does not predict or, without a regressor, the first feature.
+            default is the first feature that is neither `target` nor a target of the regressor; if there is none, the
+            first feature.
         target : name or index of the predicted feature. The default is the regressor's first target or, without a
             regressor, the last feature of the mixture.
         coverages : probabilities of the bands, above 0 and below 1.

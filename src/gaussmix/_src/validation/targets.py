@@ -42,8 +42,9 @@ def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArr
         raise ValueError("A classifier requires y to be passed, but the target y is None.")
     column = _labels(y, n_rows, warn=True)
     cells = _check_no_times(distinct_values(column))
-    if infinite := [value for value in cells.tolist() if isinstance(value, float) and np.isinf(value)]:
-        row = min(map(column.tolist().index, infinite))
+    infinite = [isinstance(cell, float) and np.isinf(cell) for cell in column.tolist()]
+    if any(infinite):
+        row = infinite.index(True)
         raise ValueError(
             f"Input y contains infinity or a value too large for dtype('float64'): row {row}. Pass class labels."
         )
@@ -132,6 +133,8 @@ def label_array(labels: Any, called: str) -> NDArray[Any]:
     """
     try:
         array = np.asarray(plain_array(labels, None))
+    except ParameterTypeError:
+        raise
     except ValueError:
         raise ValueError(f"{called} must contain one label for each row, not lists of different lengths.") from None
     for kind in {*map(type, array.flat)} if array.dtype == object else ():

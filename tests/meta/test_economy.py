@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34441,
+    "src": 34448,
     "cpp": 14055,
-    "tests": 34061,
+    "tests": 34074,
     "bench": 2613,
     "tools": 626,
     "files": 1003,

@@ -500,6 +500,13 @@ def test_fit_by_groups_preserves_the_type_of_parquet_keys(cli, tmp_path, rng):
     assert json.loads(with_missing)["groups"][1]["n_steps"] > 0
 
 
+def test_errors_of_groups_number_rows_of_the_file(cli, csv_file):
+    path = csv_file("kind,x\na,\na,1\na,inf\nb,1\nb,3\n")
+    result = cli("fit", path, "--by", "kind", "-k", 1, "--drop-missing")
+    assert "Group 'a': Input DATA contains infinity: row 2, column 'x'" in result.stderr
+    assert "Without a mixture: 'a': Input X contains infinity: row 2, column 'x'" in result.stdout
+
+
 def test_fit_by_groups_accepts_dates_and_decimal_numbers(cli, tmp_path, rng):
     keys = {"day": [date(2024, 5, 1), date(2024, 5, 2)], "price": [Decimal("0.50"), Decimal(2)]}
     pd.DataFrame({name: two * 40 for name, two in keys.items()} | {"x": rng.random(80)}).to_parquet(

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import click
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from gaussmix._src.cli import options, parsing
 from gaussmix._src.cli.labels import read_labels
@@ -24,7 +27,7 @@ from gaussmix._src.cli.show.notices import collected_warnings, in_options, is_qu
 from gaussmix._src.cli.show.progress import progress
 from gaussmix._src.cli.show.reports import echo_json, fit_as_json, fit_notices, groups_as_json, show_fit, show_groups
 from gaussmix._src.em.initialisation.base import AUTO, STARTS
-from gaussmix._src.errors import invented_names, listed
+from gaussmix._src.errors import in_table, invented_names, listed
 from gaussmix._src.estimators.gaussian_mixture_ic import GaussianMixtureIC, fit_stepwise
 from gaussmix._src.families.factor_analyzer import NOISES
 from gaussmix._src.fit.after.diagnostics import find_two_valued_columns, two_valued_sentence
@@ -259,7 +262,7 @@ def fit_by(
     that only model selection supports, and ValueError or OSError if the table can't be used or no group can be fitted.
     """
     passed = _set_parameters(counts, parameters) | {"missing": "allow" if reading.missing else "error"}
-    table, row_weight = _read(data, by, weights, reading)
+    table, row_weight, indices = _read(data, by, weights, reading)
     began = perf_counter()
     with collected_warnings() as collected:
         mixtures = fit_many(
@@ -267,7 +270,10 @@ def fit_by(
             n_jobs=reading.jobs, **passed,
         )  # fmt: skip
     seconds = perf_counter() - began
-    print_notices(collected)
+    print_notices(in_table(str(warning), indices) for warning in collected)
+    errors = {key: in_table(error, indices) for key, error in mixtures.errors.items()}
+    notes = {key: [in_table(note, indices) for note in notes] for key, notes in mixtures.notes.items()}
+    mixtures = replace(mixtures, errors=errors, notes=notes)
     if len(mixtures.errors) == len(mixtures):
         raise ValueError(f"No mixture could be fitted to any group of {data}.")
     if model is not None:
@@ -276,8 +282,13 @@ def fit_by(
     return mixtures, {"data": data, "by": by, "n_rows": table.num_rows, "seconds": seconds, "model": model}
 
 
-def _read(data: str, by: str, weights: str | None, reading: Reading) -> tuple[pa.Table, Any]:
-    """Read the features with the column of groups, and the row weights; raise BadTable or OSError."""
+def _read(
+    data: str, by: str, weights: str | None, reading: Reading
+) -> tuple[pa.Table, Any, Callable[[], Sequence[int] | NDArray[np.intp]]]:
+    """Read the features with the column of groups, the row weights, and a function that returns the rows' indices.
+
+    The indices count all rows of the file, also rows that --drop-missing leaves out. Raises BadTable or OSError.
+    """
     table = reading.open(data)
     print_notices(table.notices)
     table.check_has(by)
@@ -301,7 +312,8 @@ def _read(data: str, by: str, weights: str | None, reading: Reading) -> tuple[pa
     # A file of mixtures can store text and numbers, but neither dates nor decimal numbers.
     groups = read[by] if isinstance(keys[0], str | int | float) else pa.array(list(map(str, keys)))
     columns = {by: groups} | {name: doubles(read[name]) for name in features}
-    return pa.table(columns), None if weights is None else doubles(read[weights])
+    row_weight = None if weights is None else doubles(read[weights])
+    return pa.table(columns), row_weight, table.complete_rows if table.complete else lambda: range(len(keys))
 
 
 def _set_parameters(counts: tuple[int, ...], parameters: dict[str, Any]) -> dict[str, Any]:

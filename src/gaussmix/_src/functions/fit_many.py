@@ -126,7 +126,7 @@ def fit_many(
     True
     """
     template = _make_template(estimator, n_components, parameters)
-    options = find_options(template, {}, "fit_many", ignored=("label_components",))
+    options = find_options(template, {}, "fit_many")
     drawn = drawn_seed(template.random_state)
     if not isinstance(template.random_state, Integral):  # one seed is drawn for all fits
         template.random_state = int(drawn[0])

@@ -19,10 +19,8 @@ class KnownLabels(FitOption):
 
     def check_parameters(self) -> Sequence[str]:
         self._labels, self._groups = self.arguments.get("labels"), getattr(self.estimator, "label_components", None)
-        if self._labels is None and "partial_fit" not in self.arguments:
-            # An error is raised if label_components is set without labels.
-            check_labels(None, self._groups, 0, [1], has_noise=False)
-        return "labels", "label_components"
+        given = {"labels": self._labels, "label_components": self._groups}
+        return [name for name, value in given.items() if value is not None]
 
     def adapt_problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:
         data, counts = problem.data, {count for _, count in candidates}

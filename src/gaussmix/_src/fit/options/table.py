@@ -49,7 +49,7 @@ _UNSUPPORTED_IN_STREAMS = (
 )  # fmt: skip
 _UNSUPPORTED_IN_FIT_MANY = (
     "posterior", "callbacks", "max_time", "checkpoint", *INITIAL_PARAMETERS, "warm_start", "noise", "verbose",
-    "degenerate='drop'", "check_maximum=True",
+    "degenerate='drop'", "check_maximum=True", "label_components",
 )  # fmt: skip
 
 # Pairs of names that no fit can use together, each with its error message. The first matching pair is reported.

@@ -18,7 +18,7 @@ from gaussmix._src.mixture.sampling import cumulative_weights
 from gaussmix._src.mixture.univariate.level_sets import LevelSets
 from gaussmix._src.mixture.univariate.univariate_mixture import UnivariateMixture, increasing_roots
 from gaussmix._src.model import Model
-from gaussmix._src.numerics.arrays import Array
+from gaussmix._src.numerics.arrays import Array, Indices
 from gaussmix._src.numerics.elementary import log_sum
 from gaussmix._src.numerics.threads import cached_property, one_blas_thread
 
@@ -108,9 +108,9 @@ class LevelSample:
         """Make a sample from standard points of a model with the same weights and number of features as `model`."""
         parameters, real = model.parameters, model.weights > 0
         rows = points.coloured(parameters)
-        log_density = engine.log_density(Block(0, rows), parameters).reshape(N_SCRAMBLES, -1)
+        log_density = engine.log_density(Block(0, rows), parameters)[points.indices]
         order = np.argsort(log_density, axis=1)
-        log_fractions = np.take_along_axis(points.log_mass.reshape(order.shape), order, axis=1)
+        log_fractions = np.take_along_axis(points.log_mass, order, axis=1)
         below = np.logaddexp.accumulate(log_fractions, axis=1)
         return cls(
             np.take_along_axis(log_density, order, axis=1),
@@ -189,13 +189,15 @@ class StandardPoints:
 
     Parameters
     ----------
-    rows : standardised rows, (n, n_features).
-    component : index of the component of each row, (n,).
-    log_mass : log of the mass that each row represents, (n,).
+    rows : standardised rows in the order of their components, (n, n_features).
+    ends : index of the row after the last row of each component, (n_components,).
+    indices : index in `rows` of each point of each net, (N_SCRAMBLES, n_points).
+    log_mass : log of the mass that each point represents, (N_SCRAMBLES, n_points).
     """
 
     rows: Array
-    component: NDArray[np.intp]
+    ends: Indices
+    indices: Indices
     log_mass: Array
 
     @classmethod
@@ -215,20 +217,18 @@ class StandardPoints:
         half_squares, log_mass = _radii((net[:, 0] - starts) / proportions[component], n_features)
         rows = ndtri(net[:, 1:])
         rows *= np.sqrt(2 * half_squares / (rows**2).sum(axis=1))[:, None]
-        return cls(rows, component, log_mass + np.log(weights[component] / proportions[component]))
-
-    @cached_property
-    def _order(self) -> NDArray[np.intp]:
-        return np.argsort(self.component, kind="stable")
+        log_mass += np.log(weights[component] / proportions[component])
+        order = np.argsort(component, kind="stable")
+        indices, counts = np.argsort(order), np.bincount(component, minlength=len(weights))
+        shape = N_SCRAMBLES, -1
+        return cls(rows[order], counts.cumsum(), indices.reshape(shape), log_mass.reshape(shape))
 
     @one_blas_thread()
     def coloured(self, parameters: Parameters) -> Array:
         """Return the rows with the means and covariances of their components, (n, n_features)."""
-        rows, order = self.rows.copy(), self._order
-        firsts = np.searchsorted(self.component[order], np.arange(len(parameters.means) + 1))
-        for k in np.flatnonzero(np.diff(firsts)):
-            own = order[firsts[k] : firsts[k + 1]]
-            rows[own] = parameters.means[k] + parameters.whitening.colour(int(k), rows[own])
+        rows = np.empty_like(self.rows)
+        for k, own in enumerate(map(slice, [0, *self.ends[:-1]], self.ends)):
+            np.add(parameters.whitening.colour(k, self.rows[own]), parameters.means[k], out=rows[own])
         return rows
 
 

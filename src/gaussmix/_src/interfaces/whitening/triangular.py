@@ -52,7 +52,7 @@ class TriangularWhitening(Whitening):
     def colour(self, component: int, whitened: Array) -> Array:
         from scipy.linalg import solve_triangular  # imported here because its import is slow and only draws need it
 
-        return solve_triangular(self.factor(component), whitened.T, lower=True).T
+        return solve_triangular(self.factor(component), whitened.T, lower=True, check_finite=False).T
 
     def precision_times(self, component: int, offsets: Array) -> Array:
         return self.whiten(component, offsets) @ self.factor(component)

@@ -94,14 +94,14 @@ def deletion_gains(posterior: VariationalPosterior, counts: Array, removed: Indi
     E log π_j. By Jensen's inequality and because Δ_j ≥ 0, this is at least log (1 − r_k) + Σ_j r_j Δ_j.
     """
     divergences = posterior.mean_divergences() if posterior.covariances.is_shared else posterior.component_divergences()
-    gains, log_weights = np.array(log_complements), posterior.weight_moments[0]
-    for i, k in enumerate(removed):
-        others = np.delete(np.arange(len(counts)), k)
-        remaining = posterior.counts[others]
-        log_weights_after, normaliser = posterior.prior.weight_prior.expected_log_weights(remaining)
-        divergence_after = (remaining * log_weights_after).sum() - normaliser
-        gains[i] += divergences[k] + posterior.weights_divergence - divergence_after
-        gains[i] += (counts[others] * (log_weights_after - log_weights[others])).sum()
+    everyone, log_weights = np.arange(len(counts)), posterior.weight_moments[0]
+    others = np.array([np.delete(everyone, k) for k in removed], dtype=np.intp)
+    others = others.reshape(len(removed), len(counts) - 1)
+    remaining = posterior.counts[others]
+    log_weights_after, normalisers = posterior.prior.weight_prior.expected_log_weights(remaining)
+    divergences_after = (remaining * log_weights_after).sum(axis=1) - normalisers
+    changes = (counts[others] * (log_weights_after - log_weights[others])).sum(axis=1)
+    gains: Array = log_complements + divergences[removed] + posterior.weights_divergence - divergences_after + changes
     return gains
 
 

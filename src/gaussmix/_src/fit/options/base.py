@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -35,6 +36,7 @@ class FitOption(ABC):
     """
 
     is_sequential = False  # whether a model selection must fit its candidates one after another
+    can_run_in_core = True  # if False, `adapt_plan` by default sets `Plan.can_run_in_core` to False
 
     def __init__(self, estimator: Any, arguments: Mapping[str, Any]) -> None:
         self.estimator, self.arguments = estimator, arguments
@@ -60,7 +62,7 @@ class FitOption(ABC):
 
     def adapt_plan(self, plan: Plan, problem: Problem) -> Plan:
         """Return the plan (settings of the fit) changed by this option."""
-        return plan
+        return plan if self.can_run_in_core else replace(plan, can_run_in_core=False)
 
     def adapt_runs(self, runs: Iterable[EMRun], problem: Problem, plan: Plan) -> Iterable[EMRun]:
         """Return the EM runs of one fit, changed by this option; a model selection makes one fit per candidate."""

@@ -10,7 +10,6 @@ from gaussmix._src.em.trimming.trimming import RowTrimming, trimming_cutoff
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit.fitted import FitResult
 from gaussmix._src.fit.options.base import FitOption
-from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.validation.parameters import check_column_names, check_trim
 from gaussmix._src.validation.restrictions import check_noise, noise_of
@@ -18,6 +17,8 @@ from gaussmix._src.validation.restrictions import check_noise, noise_of
 
 class UniformNoise(FitOption):
     """Fit option that adds a uniform noise component."""
+
+    can_run_in_core = False
 
     def check_parameters(self) -> Sequence[str]:
         self._noise = noise_of(self.estimator.noise)
@@ -29,12 +30,11 @@ class UniformNoise(FitOption):
         noise = check_noise(self._noise, problem.data.raw_source)
         return replace(problem, data=replace(problem.data, noise=noise))
 
-    def adapt_plan(self, plan: Plan, problem: Problem) -> Plan:
-        return replace(plan, can_run_in_core=False)
-
 
 class Trimming(FitOption):
     """Fit option that leaves out the rows with the lowest density."""
+
+    can_run_in_core = False
 
     def check_parameters(self) -> Sequence[str]:
         self._fraction = check_trim(self.estimator.trim)
@@ -42,9 +42,6 @@ class Trimming(FitOption):
 
     def adapt_problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:
         return replace(problem, data=replace(problem.data, trimming=RowTrimming(self._fraction)))
-
-    def adapt_plan(self, plan: Plan, problem: Problem) -> Plan:
-        return replace(plan, can_run_in_core=False)
 
     def adapt_result(self, fitted: FitResult, problem: Problem, run: EMState) -> FitResult:
         cutoff = trimming_cutoff(problem.source, problem.engine, run.model)

@@ -14,7 +14,6 @@ from gaussmix._src.families.base import Family
 from gaussmix._src.fit.fitted import Diagnosis, FitResult
 from gaussmix._src.fit.options.base import FitOption
 from gaussmix._src.fit.options.table import INITIAL_PARAMETERS
-from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.validation.initial import check_init_parameters
 from gaussmix._src.validation.parameters import check_column_names, check_counts, check_family
@@ -25,6 +24,8 @@ MIN_EXPECTED_ROWS = 0.5  # with fewer expected rows, a component is determined o
 
 class Priors(FitOption):
     """Fit option for priors and fixed parameters."""
+
+    can_run_in_core = False
 
     def check_parameters(self) -> Sequence[str]:
         estimator = self.estimator
@@ -47,9 +48,6 @@ class Priors(FitOption):
             user_init = check_init_parameters(self.estimator, *candidates[0], problem.data.raw_source)
             terms = terms.with_initial_values(user_init.weights, user_init.means, user_init.covariances)
         return replace(problem, terms=terms)
-
-    def adapt_plan(self, plan: Plan, problem: Problem) -> Plan:
-        return replace(plan, can_run_in_core=False)
 
     def adapt_result(self, fitted: FitResult, problem: Problem, run: EMState) -> FitResult:
         assert fitted.outcome is not None, "the fit has just ended"

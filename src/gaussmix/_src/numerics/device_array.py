@@ -49,7 +49,7 @@ class DeviceArray(NDArrayOperatorsMixin):
     def __init__(self, values: Any, whole: DeviceArray | None = None) -> None:
         self.values, self._whole = values, whole
         self.shape, self.ndim = tuple(map(int, values.shape)), len(values.shape)
-        self.facts: Any = None  # statistics of the array, which an engine computes once
+        self.measured: Any = None  # statistics of the array, which an engine computes once
 
     @property
     def whole(self) -> DeviceArray:

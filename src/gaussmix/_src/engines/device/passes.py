@@ -70,7 +70,7 @@ class Pass:
         """
         results, are_distant = list[DeviceArray](), list[DeviceArray]()
         for part in self._block.split(self._n_part_rows):
-            joint = self._joint(part, self._rows_of(part))
+            joint = self._joint(part, self._standardise(part))
             values = function(self._xp, joint)
             in_order = self._xp.reshape(self._xp.reshape(values, (-1,)), values.shape)  # contiguous, as users expect
             results.append(DeviceArray(in_order))
@@ -128,35 +128,14 @@ class Pass:
 
     def _sum(self, spec: MomentSpec, anchor: Array, is_by_products: NDArray[np.bool_]) -> tuple[BlockMoments, int]:
         """Return moments about `anchor`, by products of features for marked components, and a count of distant rows."""
-        xp, send = self._xp, self._send
-        by_products, others = np.flatnonzero(is_by_products), np.flatnonzero(~is_by_products).tolist()
-        selected, anchors = send(by_products), send(anchor)
-        kernels, tables = (None, None) if others else self._kernels(spec.second)
-
-        def sum_by_library(part: Block, weight: Any) -> list[Any]:
-            rows = self._rows_of(part)
-            log_density, likelihoods, scale = self._assign_rows(part, rows)
-            if weight is not None:
-                scale = scale * weight[:, None]
-            features = rows.features(spec.second) if len(by_products) else None
-            has_noise = likelihoods.shape[1] > self._K
-            # The factors of rows are multiplied into the smaller of the two tables.
-            if features is not None and not others and not has_noise and features.shape[0] < self._K:
-                responsibilities, features = likelihoods, features * xp.matrix_transpose(scale)
-            else:
-                responsibilities = likelihoods * scale
-            sums = [log_density, xp.sum(responsibilities[:, self._K :])]
-            if features is not None:
-                chosen = xp.take(responsibilities, selected, axis=1) if others else responsibilities[:, : self._K]
-                sums.append(xp.matrix_transpose(chosen) @ xp.matrix_transpose(features))
-            for k in others:
-                sums += self._sum_offsets(rows.rows - anchors[k, :], responsibilities[:, k, None], spec, k)
-            return sums
+        xp, send, mine, others = self._xp, self._send, np.flatnonzero(is_by_products), np.flatnonzero(~is_by_products)
+        kernels, tables = (None, None) if others.size else self._begin_kernels(spec.second)
+        components = send(mine), others.tolist(), send(anchor)
 
         def sum_part(part: Block) -> Sums:
             weight: Any = None if part.row_weight is None else send(part.row_weight)
             if kernels is None:
-                log_density, *sums = sum_by_library(part, weight)
+                log_density, *sums = self._sum_by_library(part, weight, spec, *components)
             else:
                 log_density, *sums = kernels.sum_features(tables, part, weight)
             are_distant = self._are_distant(log_density)
@@ -166,29 +145,69 @@ class Pass:
 
         on_device = self._block.sum_of(sum_part, self._n_part_rows if kernels is None else kernels.n_part_rows)
         n_distant, log_likelihood, noise_mass, *sums = (to_host(each).astype(np.float64) for each in on_device)
-        mass, first = np.zeros(self._K), np.zeros(anchor.shape)
-        second = None if spec.second is Second.NONE else np.zeros_like(spec.squares(anchor))
-        if len(by_products):
-            feature_second = spec.second if kernels is None else kernels.second
-            masses, sums_of_rows, squares = self._measured.standardisation.moments(sums.pop(0), feature_second)
-            centre = np.broadcast_to(self._measured.standardisation.centre, (len(by_products), anchor.shape[1]))
-            squares = None if second is None else squares
-            moments = BlockMoments(masses, sums_of_rows, squares, centre, 0.0, 0.0, spec).about(anchor[by_products])
-            mass[by_products], first[by_products] = moments.mass, moments.first
-            if second is not None:
-                second[by_products] = moments.second
-        for k, mass_k, first_k, second_k in zip(others, sums[::3], sums[1::3], sums[2::3], strict=True):
-            mass[k], first[k] = mass_k, first_k
-            if second is not None:
-                second[k] = second_k
+        form = spec.second if kernels is None else kernels.second
+        moments = self._assemble_moments(sums, form, spec, anchor, is_by_products)
         weight = self._block.row_weight
         row_weight = float(self._block.n_rows if weight is None else xp.sum(send(weight)))
         totals = float(log_likelihood), row_weight
-        result = BlockMoments(mass, first, second, anchor, *totals, spec, noise_mass=float(noise_mass))
-        return result, int(n_distant)
+        return BlockMoments(*moments, anchor, *totals, spec, noise_mass=float(noise_mass)), int(n_distant)
 
-    def _kernels(self, second: Second) -> tuple[Any, Any]:
-        """Return `TritonKernels` that can sum moments in the form `second`, and their tables for this pass, or None."""
+    def _sum_by_library(
+        self, part: Block, weight: Any, spec: MomentSpec, by_products: Any, others: list[int], anchors: Any
+    ) -> list[Any]:
+        """Return log p(x) of each row, the mass of noise, and sums that `_assemble_moments` converts to moments.
+
+        The sums are γᵀ φ of the components `by_products` (unless there are none), and three sums of offsets for each of
+        the components `others`. The arrays `weight` (or None), `by_products` and `anchors` are on the device.
+        """
+        xp, rows = self._xp, self._standardise(part)
+        log_density, likelihoods, scale = self._assign_rows(part, rows)
+        if weight is not None:
+            scale = scale * weight[:, None]
+        features = rows.features(spec.second) if len(others) < self._K else None
+        has_noise = likelihoods.shape[1] > self._K
+        # The factors of rows are multiplied into the smaller of the two tables.
+        if features is not None and not others and not has_noise and features.shape[0] < self._K:
+            responsibilities, features = likelihoods, features * xp.matrix_transpose(scale)
+        else:
+            responsibilities = likelihoods * scale
+        sums = [log_density, xp.sum(responsibilities[:, self._K :])]
+        if features is not None:
+            chosen = xp.take(responsibilities, by_products, axis=1) if others else responsibilities[:, : self._K]
+            sums.append(xp.matrix_transpose(chosen) @ xp.matrix_transpose(features))
+        for k in others:
+            sums += self._sum_offsets(rows.rows - anchors[k, :], responsibilities[:, k, None], spec, k)
+        return sums
+
+    def _assemble_moments(
+        self, sums: list[Array], form: Second, spec: MomentSpec, anchor: Array, is_by_products: NDArray[np.bool_]
+    ) -> tuple[Array, Array, Array | None]:
+        """Return masses, first moments and second moments (or None), from sums of features φ and sums of offsets.
+
+        `form` specifies the features φ, as the parameter `second` of `StandardisedRows.features` does.
+        """
+        mass, first = np.zeros(self._K), np.zeros(anchor.shape)
+        second = None if spec.second is Second.NONE else np.zeros_like(spec.squares(anchor))
+        if is_by_products.any():
+            masses, sums_of_rows, squares = self._measured.standardisation.moments(sums[0], form)
+            centre = np.broadcast_to(self._measured.standardisation.centre, sums_of_rows.shape)
+            squares = None if second is None else squares
+            moments = BlockMoments(masses, sums_of_rows, squares, centre, 0.0, 0.0, spec).about(anchor[is_by_products])
+            mass[is_by_products], first[is_by_products] = moments.mass, moments.first
+            if second is not None:
+                second[is_by_products] = moments.second
+            sums = sums[1:]
+        for k, *own in zip(np.flatnonzero(~is_by_products), sums[::3], sums[1::3], sums[2::3], strict=True):
+            mass[k], first[k] = own[:2]
+            if second is not None:
+                second[k] = own[2]
+        return mass, first, second
+
+    def _begin_kernels(self, second: Second) -> tuple[Any, Any]:
+        """Return `TritonKernels` that sum moments in the form `second`, and their tables for this pass.
+
+        Both are None if the kernels do not support the pass, or if the pass is too short.
+        """
         density, block, rows = self._joint_density, self._block, cast(DeviceArray, self._block.rows)
         if density is None or density.theta is None or second not in (density.second, Second.NONE):
             return None, None
@@ -199,11 +218,11 @@ class Pass:
             return None, None
         key, known = (density.second, self._K, has_noise), self._measured.kernels
         if key not in known:
-            known[key] = _compiled_kernels(rows.whole, self._measured, *key)
+            known[key] = _compile_kernels(rows.whole, self._measured, *key)
         kernels = known[key]
         return kernels, None if kernels is None else kernels.begin_pass(density.theta, self._log_noise)
 
-    def _rows_of(self, part: Block) -> StandardisedRows:
+    def _standardise(self, part: Block) -> StandardisedRows:
         return StandardisedRows(part, self._measured.on_device)
 
     def _joint(self, part: Block, rows: StandardisedRows) -> Any:
@@ -270,7 +289,7 @@ def has_kernels(rows: DeviceArray) -> bool:
     return torch.version.cuda is not None and torch.cuda.get_device_capability(values.device)[0] == 9  # H100, H200
 
 
-def _compiled_kernels(
+def _compile_kernels(
     rows: DeviceArray, measured: MeasuredRows, second: Second, n_components: int, has_noise: bool
 ) -> Any:
     """Return `TritonKernels`; or warn and return None, because Triton needs a C compiler and the headers of Python."""

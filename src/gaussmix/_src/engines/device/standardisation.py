@@ -169,6 +169,6 @@ class MeasuredRows:
     @classmethod
     def of_array(cls, rows: DeviceArray) -> MeasuredRows:
         """Return the statistics of `rows.whole`, the whole array that contains `rows`."""
-        rows.whole.facts = rows.whole.facts or cls(rows.whole)
-        facts: MeasuredRows = rows.whole.facts
-        return facts
+        measured: MeasuredRows = rows.whole.measured or cls(rows.whole)
+        rows.whole.measured = measured
+        return measured

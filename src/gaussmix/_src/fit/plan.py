@@ -183,12 +183,7 @@ def is_auto_search(n_components: int, stopping: StopRule) -> bool:
 
 
 # Maximum number of k-means passes in each initialisation of the C++ core (a search begins with k-means).
-_KMEANS_PASSES = {
-    "kmeans": MAX_LLOYD_PASSES,
-    "k-means++": 0,
-    "search": MAX_LLOYD_PASSES,
-    SCALED_KMEANS: MAX_LLOYD_PASSES,
-}
+_KMEANS_PASSES = {"k-means++": 0, **dict.fromkeys(("kmeans", "search", SCALED_KMEANS), MAX_LLOYD_PASSES)}
 
 
 def fit_settings(

@@ -30,7 +30,7 @@ import gaussmix._src.fit.problem
 import gaussmix._src.validation.rows
 from gaussmix import GaussianMixture, fit_many
 from gaussmix._src.em.initialisation import sample as distinct
-from gaussmix._src.functions.fit_many import _GroupFits
+from gaussmix._src.functions.fit_many import _ManyFits
 from gaussmix._src.interfaces.whitening import triangular
 from gaussmix._src.sources.array import ArraySource
 
@@ -187,7 +187,7 @@ def interrupt_many(n_jobs):
     options = {"random_state": 0, "tol": 0.0, "max_iter": 10_000, "n_jobs": n_jobs}
     interrupted = [
         was_interrupted(
-            lambda start=start, some=some: fit_many(some, 3, init_params=start, **options), _GroupFits, name, **SIGNALS
+            lambda start=start, some=some: fit_many(some, 3, init_params=start, **options), _ManyFits, name, **SIGNALS
         )
         for some, start, name in [
             (groups * 100, "kmeans", "fit_in_core"),

@@ -32,7 +32,7 @@ from gaussmix._src.numerics.arrays import Array, Indices
 from gaussmix._src.numerics.factorise import MIN_ROUNDING
 from gaussmix._src.numerics.threads import limit_threads
 from gaussmix._src.report.messages import rounding_sentence
-from gaussmix._src.validation.groups import Grouped, grouped, width_sentence
+from gaussmix._src.validation.groups import Groups, check_groups, width_sentence
 from gaussmix._src.validation.parameters import CHECKS, check_family, check_seed, check_supported, drawn_seed
 
 _MAX_SHOWN_KEYS = 5  # largest number of keys that a warning lists
@@ -130,12 +130,12 @@ def fit_many(
     drawn = drawn_seed(template.random_state)
     if not isinstance(template.random_state, Integral):  # one seed is drawn for all fits
         template.random_state = int(drawn[0])
-    fitting = _GroupFits(grouped(groups, by, offsets, sample_weight, type(template)()), template, options)
-    fits = fitting.fit_in_core()
-    is_fitted = np.zeros(len(fitting.groups.keys), dtype=bool) if fits is None else fitting.completed_in_core(fits)
-    fitting.fit_one_by_one(np.flatnonzero(~is_fitted))
-    mixtures = fitting.mixtures(fits, np.flatnonzero(is_fitted))
-    for sentence, category in _sentences(mixtures):
+    call = _ManyFits(check_groups(groups, by, offsets, sample_weight, type(template)()), template, options)
+    fits = call.fit_in_core()
+    is_fitted = np.zeros(len(call.groups.keys), dtype=bool) if fits is None else call.are_completed_in_core(fits)
+    call.fit_one_by_one(np.flatnonzero(~is_fitted))
+    mixtures = call.mixtures(fits, np.flatnonzero(is_fitted))
+    for sentence, category in _summary_warnings(mixtures):
         warn(sentence, category)
     return mixtures
 
@@ -164,7 +164,7 @@ def _make_template(
 
 
 @dataclass(frozen=True)
-class _Single:
+class _SingleFit:
     """The result of the fit of one group by an estimator; `estimator` is None if the fit failed."""
 
     estimator: GaussianMixture | BayesianGaussianMixture | None
@@ -173,13 +173,13 @@ class _Single:
 
 
 @dataclass(eq=False)
-class _GroupFits:
+class _ManyFits:
     """The groups, the estimator, and the results so far of one call of `fit_many`."""
 
-    groups: Grouped
+    groups: Groups
     template: GaussianMixture | BayesianGaussianMixture
     options: FitOptions
-    singles: dict[int, _Single] = field(default_factory=dict)
+    singles: dict[int, _SingleFit] = field(default_factory=dict)
 
     def fit_in_core(self) -> GroupFits | None:
         """Fit groups in the C++ core; return None if the C++ core does not support the options or the groups."""
@@ -196,14 +196,14 @@ class _GroupFits:
         uses = {name for option in self.options for name in option.used_names} - _CORE_OPTIONS
         if not len(rows) or (uses and not (uses == {_PRECISION_WEIGHTS} and self.groups.row_weight is None)):
             return None
-        rng, (groups, indices) = check_seed(self.template.random_state), self.groups.for_core()
+        rng, (groups, indices) = check_seed(self.template.random_state), self.groups.pack_for_core()
         settings = fit_settings(init, family, n_components, rows.shape[1], ridge, stopping, rng, n_init)
         if settings is None or not settings.em_settings.max_steps:
             return None
         fits = engine.fit_many(groups, settings)
         return None if fits is None else fits.expand_to_groups(indices, len(self.groups.keys))
 
-    def completed_in_core(self, fits: GroupFits) -> NDArray[np.bool_]:
+    def are_completed_in_core(self, fits: GroupFits) -> NDArray[np.bool_]:
         """Return, for each group, whether the C++ core completed the fit."""
         has_ended: NDArray[np.bool_] = fits.has_converged | (fits.n_steps == self.template.max_iter)
         is_complete = has_ended & (fits.n_steps > 0)
@@ -229,17 +229,17 @@ class _GroupFits:
         if isinstance(self.template, BayesianGaussianMixture) and not callable(self.template.init_params):
             threads = count_threads(self.template.n_jobs)
 
-        def fitted(index: int, should_stop: Callable[[], bool]) -> tuple[int, _Single]:
-            return index, self._fitted(index, shared_note, 1 if threads > 1 else None)
+        def fit_group(index: int, should_stop: Callable[[], bool]) -> tuple[int, _SingleFit]:
+            return index, self._fit_group(index, shared_note, 1 if threads > 1 else None)
 
         # The results are sorted, because the threads return them in any order.
-        self.singles |= sorted(map_parallel(fitted, indices.tolist(), threads), key=itemgetter(0))
+        self.singles |= sorted(map_parallel(fit_group, indices.tolist(), threads), key=itemgetter(0))
 
-    def _fitted(self, index: int, shared_note: str | None, max_threads: int | None) -> _Single:
+    def _fit_group(self, index: int, shared_note: str | None, max_threads: int | None) -> _SingleFit:
         """Fit one group, and record all warnings except `shared_note`, a warning that every group would give."""
         refused = self.groups.refused.get(index)
         if refused is not None:
-            return _Single(None, refused)
+            return _SingleFit(None, refused)
         estimator, rows = clone(self.template), partial(self.groups.indices, index)
         limit = nullcontext() if max_threads is None else limit_threads(max_threads)
         # With several threads the warnings of other code are not recorded, because `catch_warnings` is not thread-safe.
@@ -250,10 +250,10 @@ class _GroupFits:
             try:
                 estimator.fit(self.groups.table(index), sample_weight=self.groups.weight(index))
             except (ValueError, TypeError) as error:
-                return _Single(None, in_table(str(error), rows))
+                return _SingleFit(None, in_table(str(error), rows))
         texts += [(str(each.message), each.category) for each in caught or ()]
         sentences = [in_table(text, rows) for text, category in texts if category is not ConvergenceWarning]
-        return _Single(estimator, "", tuple(each for each in sentences if each != shared_note))
+        return _SingleFit(estimator, "", tuple(each for each in sentences if each != shared_note))
 
     def mixtures(self, fits: GroupFits | None, in_core: Indices) -> Mixtures:
         """Return the mixtures of all groups; `in_core` contains the indices of the groups that the C++ core has fitted.
@@ -273,7 +273,7 @@ class _GroupFits:
             covariances[in_core] = fits.covariances[in_core].reshape(len(in_core), *covariances.shape[1:])
             converged[in_core], n_iter[in_core] = fits.has_converged[in_core], fits.n_steps[in_core]
             lower_bound[in_core] = fits.log_likelihood[ends[in_core]]
-            notes |= self._warnings(in_core, means, covariances, family)
+            notes |= self._notes(in_core, means, covariances, family)
         for index, single in sorted(self.singles.items()):
             key, estimator = self.groups.keys[index], single.estimator
             if estimator is None:
@@ -303,10 +303,10 @@ class _GroupFits:
         for index, single in self.singles.items():
             result = wanted if single.estimator is None else single.estimator.n_features_in_
             if result != wanted:
-                self.singles[index] = _Single(None, width_sentence(result, wanted))
+                self.singles[index] = _SingleFit(None, width_sentence(result, wanted))
         return wanted
 
-    def _warnings(self, in_core: Indices, means: Array, covariances: Array, family: Family) -> dict[Any, Sequence[str]]:
+    def _notes(self, in_core: Indices, means: Array, covariances: Array, family: Family) -> dict[Any, Sequence[str]]:
         """Return warnings about nearly singular covariances in fits of the C++ core, in the words of the estimator."""
         if not len(in_core):
             return {}
@@ -319,7 +319,7 @@ class _GroupFits:
         return notes
 
 
-def _sentences(mixtures: Mixtures) -> list[tuple[str, type[Warning]]]:
+def _summary_warnings(mixtures: Mixtures) -> list[tuple[str, type[Warning]]]:
     """Return warnings that summarise the errors and warnings of all fits, with the category of each warning."""
     ends = zip(mixtures.keys, mixtures.converged, mixtures.n_iter, strict=True)
     slow = [key for key, has_converged, n_steps in ends if n_steps and not has_converged]

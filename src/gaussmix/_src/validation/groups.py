@@ -25,7 +25,7 @@ from gaussmix._src.validation.rows import as_rows
 
 
 @dataclass(frozen=True, eq=False)
-class Grouped:
+class Groups:
     """Groups of rows for `fit_many`. One array contains all numeric groups; an estimator checks all other groups.
 
     Parameters
@@ -52,7 +52,7 @@ class Grouped:
     indices: Callable[[int], Any] = lambda index: range(maxsize)
     refused: Mapping[int, str] = field(default_factory=dict)
 
-    def for_core(self) -> tuple[RowGroups, Indices]:
+    def pack_for_core(self) -> tuple[RowGroups, Indices]:
         """Return the numeric groups with valid weights, scaled to be below 1, and the indices of these groups."""
         chosen, total, unit = np.flatnonzero(self.size), self.size.astype(np.float64), np.ones(len(self.keys))
         weights = None
@@ -77,7 +77,7 @@ class Grouped:
         return True
 
 
-def grouped(groups: Any, by: Any, offsets: Any, sample_weight: Any, template: BaseEstimator) -> Grouped:
+def check_groups(groups: Any, by: Any, offsets: Any, sample_weight: Any, template: BaseEstimator) -> Groups:
     """Convert any input that `fit_many` accepts to groups, and store the feature names in `template`.
 
     Raises ValueError or TypeError if there are no groups, or if `fit_many` does not accept the type of the input.
@@ -105,16 +105,16 @@ def grouped(groups: Any, by: Any, offsets: Any, sample_weight: Any, template: Ba
         expected = "groups must be a list of arrays, an array with offsets or a data frame with by="
         raise ParameterTypeError(f"{expected}, not {type(groups).__name__}.")
     tables = list(groups.values() if isinstance(groups, Mapping) else groups)
-    keys = tuple(map(_plain_key, groups) if isinstance(groups, Mapping) else range(len(tables)))
-    return _from_tables(keys, tables, _group_weights(sample_weight, keys))
+    keys = tuple(map(_python_key, groups) if isinstance(groups, Mapping) else range(len(tables)))
+    return _from_tables(keys, tables, _check_group_weights(sample_weight, keys))
 
 
-def _plain_key(key: Any) -> Any:
+def _python_key(key: Any) -> Any:
     """Convert a NumPy number, which no file can hold, to the equal Python number; return other keys unchanged."""
     return key.item() if isinstance(key, np.number | np.bool_) else key
 
 
-def _group_weights(sample_weight: Any, keys: tuple[Any, ...]) -> Sequence[Any] | None:
+def _check_group_weights(sample_weight: Any, keys: tuple[Any, ...]) -> Sequence[Any] | None:
     """Check `sample_weight`, and return a list with one array of weights for each table."""
     if sample_weight is None:
         return None
@@ -133,7 +133,7 @@ def width_sentence(n_columns: int, wanted: int) -> str:
     return f"It has {columns}, but the other groups have {wanted}. All groups need the same columns."
 
 
-def _from_tables(keys: tuple[Any, ...], tables: list[Any], weights: Sequence[Any] | None) -> Grouped:
+def _from_tables(keys: tuple[Any, ...], tables: list[Any], weights: Sequence[Any] | None) -> Groups:
     """Concatenate the tables in memory; tables that differ from most others are left out or get an error message."""
     if not tables:
         raise ValueError("groups is empty: give at least one group.")
@@ -143,29 +143,19 @@ def _from_tables(keys: tuple[Any, ...], tables: list[Any], weights: Sequence[Any
                 f"fit_many needs tables in memory, but group {key!r:.40} is {table!r:.40}. Pass arrays or data frames."
             )
     names, refused = _common_names(tables)
-    plain = [_plain(table) for table in tables]
-    if weights is not None:
-        plain = [rows if _has_one_per_row(each, rows) else None for rows, each in zip(plain, weights, strict=True)]
-    widths = Counter(rows.shape[1] for rows in plain if rows is not None)
-    width = widths.most_common(1)[0][0] if widths else 0
-    kinds = Counter(rows.dtype for rows in plain if rows is not None)
-    kind = kinds.most_common(1)[0][0] if kinds else np.dtype(np.float64)
-    for index, rows in enumerate(plain):
-        if rows is not None and rows.shape[1] != width:
-            refused[index] = width_sentence(rows.shape[1], width)
-        if rows is not None and (rows.dtype != kind or index in refused):
-            plain[index] = None
-    size = np.array([0 if rows is None else len(rows) for rows in plain], dtype=np.int64)
-    used = [rows for rows in plain if rows is not None]
+    rows, wrong_widths = _joinable_rows(tables, weights)
+    refused |= wrong_widths
+    rows = [None if index in refused else each for index, each in enumerate(rows)]
+    size = np.array([0 if each is None else len(each) for each in rows], dtype=np.int64)
     row_weight = None
     if weights is not None:
-        weighted = [each for rows, each in zip(plain, weights, strict=True) if rows is not None]
-        row_weight = np.concatenate([check_floats("sample_weight", each) for each in weighted] or [np.empty(0)])
-    return Grouped(
+        weighted = [weight for each, weight in zip(rows, weights, strict=True) if each is not None]
+        row_weight = np.concatenate([check_floats("sample_weight", weight) for weight in weighted] or [np.empty(0)])
+    return Groups(
         keys,
         tables.__getitem__,
         (lambda index: None) if weights is None else weights.__getitem__,
-        np.concatenate(used) if used else np.empty((0, max(width, 1))),
+        np.concatenate([each for each in rows if each is not None] or [np.empty((0, 1))]),
         row_weight,
         np.cumsum(size) - size,
         size,
@@ -174,23 +164,42 @@ def _from_tables(keys: tuple[Any, ...], tables: list[Any], weights: Sequence[Any
     )
 
 
+def _joinable_rows(tables: list[Any], weights: Sequence[Any] | None) -> tuple[list[Rows | None], dict[int, str]]:
+    """Return the rows of each table, and an error message for each table with an unusual number of columns.
+
+    The rows are None if an estimator must check the table, or if the number of columns or the data type is not the most
+    frequent one. All other rows can be concatenated.
+    """
+    rows = [_numeric_rows(table) for table in tables]
+    if weights is not None:
+        rows = [each if _has_one_per_row(weight, each) else None for each, weight in zip(rows, weights, strict=True)]
+    numeric = {index: each for index, each in enumerate(rows) if each is not None}
+    if not numeric:
+        return rows, {}
+    width, _ = Counter(each.shape[1] for each in numeric.values()).most_common(1)[0]
+    dtype, _ = Counter(each.dtype for each in numeric.values()).most_common(1)[0]
+    wrong = {i: width_sentence(each.shape[1], width) for i, each in numeric.items() if each.shape[1] != width}
+    usual = {index for index, each in numeric.items() if each.dtype == dtype} - set(wrong)
+    return [each if index in usual else None for index, each in enumerate(rows)], wrong
+
+
 def _common_names(tables: list[Any]) -> tuple[tuple[str, ...] | None, dict[int, str]]:
     """Return the column names of the first data frame, and an error message for each frame with different names."""
     named = [(index, listed_columns(table)) for index, table in enumerate(tables) if hasattr(table, "columns")]
     if not named:
         return None, {}
     wanted = named[0][1]
-    wanted_text = f"but the columns of the first group are {_shown(wanted)}."
-    refused = {index: f"Its columns are {_shown(names)}, {wanted_text}" for index, names in named if names != wanted}
+    wanted_text = f"but the columns of the first group are {_join(wanted)}."
+    refused = {index: f"Its columns are {_join(names)}, {wanted_text}" for index, names in named if names != wanted}
     is_text = all(isinstance(name, str) for name in wanted) and len(named) == len(tables)
     return (tuple(wanted) if is_text else None), refused
 
 
-def _shown(names: Iterable[Any]) -> str:
+def _join(names: Iterable[Any]) -> str:
     return listed([str(name) for name in names])
 
 
-def _plain(table: Any) -> Rows | None:
+def _numeric_rows(table: Any) -> Rows | None:
     """Return the array of floats of a numeric table; None if an estimator must check the table."""
     if type(table) is not np.ndarray:
         if isinstance(table, np.ma.MaskedArray) or is_table(table) or isinstance(table, Source):
@@ -228,7 +237,7 @@ def _has_one_per_row(weight: Any, rows: Rows | None) -> bool:
     return array.shape == (len(rows),)
 
 
-def _from_offsets(table: Any, offsets: ArrayLike, sample_weight: Any, template: BaseEstimator) -> Grouped:
+def _from_offsets(table: Any, offsets: ArrayLike, sample_weight: Any, template: BaseEstimator) -> Groups:
     """Return the groups of one table: group i has the rows from offsets[i] to offsets[i + 1] − 1."""
     table = plain_array(table)
     rows = as_rows(template, table, 1, reset=True)
@@ -246,10 +255,10 @@ def _from_offsets(table: Any, offsets: ArrayLike, sample_weight: Any, template: 
         raise ValueError(
             f"offsets must rise, but offsets[{index}] is {ends[index]} and offsets[{index + 1}] is {ends[index + 1]}."
         )
-    weight = _row_weights(sample_weight, len(rows))
+    weight = _check_row_weights(sample_weight, len(rows))
     first, size = ends[:-1], np.diff(ends)
     table = np.asarray(table)
-    return Grouped(
+    return Groups(
         tuple(range(len(size))),
         lambda index: table[ends[index] : ends[index + 1]],
         lambda index: None if weight is None else weight[ends[index] : ends[index + 1]],
@@ -261,10 +270,10 @@ def _from_offsets(table: Any, offsets: ArrayLike, sample_weight: Any, template: 
     )
 
 
-def _from_frame(frame: Frame, by: Any, sample_weight: Any, template: BaseEstimator) -> Grouped:
+def _from_frame(frame: Frame, by: Any, sample_weight: Any, template: BaseEstimator) -> Groups:
     """Return the groups of a data frame, in which the column `by` contains each row's group."""
     if by not in frame.names:
-        raise ValueError(f"by={by!r:.60} is not a column of the data frame. The columns are {_shown(frame.names)}.")
+        raise ValueError(f"by={by!r:.60} is not a column of the data frame. The columns are {_join(frame.names)}.")
     names = frame.data.get_column(by).to_list()
     missing = next((row for row, key in enumerate(names) if key is None or key != key), None)
     if missing is not None:
@@ -276,7 +285,7 @@ def _from_frame(frame: Frame, by: Any, sample_weight: Any, template: BaseEstimat
     features = frame.data.drop([by])
     order = np.argsort(group, kind="stable")
     rows = as_rows(template, features.to_native(), 1, reset=True)[order]
-    weight = _row_weights(sample_weight, len(names))
+    weight = _check_row_weights(sample_weight, len(names))
     size = np.bincount(group, minlength=len(codes)).astype(np.int64)
     first = np.cumsum(size) - size
 
@@ -284,7 +293,7 @@ def _from_frame(frame: Frame, by: Any, sample_weight: Any, template: BaseEstimat
         return order[first[index] : first[index] + size[index]]
 
     text = getattr(template, "feature_names_in_", None)
-    return Grouped(
+    return Groups(
         tuple(codes),
         lambda index: features[indices(index)].to_native(),
         lambda index: None if weight is None else weight[indices(index)],
@@ -297,7 +306,7 @@ def _from_frame(frame: Frame, by: Any, sample_weight: Any, template: BaseEstimat
     )
 
 
-def _row_weights(sample_weight: Any, n_rows: int) -> Array | None:
+def _check_row_weights(sample_weight: Any, n_rows: int) -> Array | None:
     """Check and return the weights of the rows of a single table; return None if no weights were passed."""
     if sample_weight is None:
         return None

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gaussmix._src.em.curvature.coordinates import Coordinates
-from gaussmix._src.em.curvature.jacobian import LoadingJacobian, exponent_derivatives
+from gaussmix._src.em.curvature.jacobian import AxisJacobian, LoadingJacobian, exponent_derivatives
 from gaussmix._src.em.curvature.scores import NumericalScores, ScoreProducts, expected_scores, score_slopes, total_score
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.trace import Trace
@@ -195,22 +195,13 @@ def _complete_information(
     full, gradient, second_order, ridge_slope = np.zeros((n_all, n_all)), np.zeros(n_all), np.zeros((p, p)), np.zeros(p)
     gradient[: coords.n_weights] = total_score(coords, score_sums, total_weight)[: coords.n_weights]
     for k, scatter in enumerate(_component_scatters(coords, objective, score_sums)):
-        means, covariances = _jacobian_rows(coords, k)
-        full[means, means] += scatter.mean_weight
-        crossed = (coords.symmetric_basis @ scatter.first_sum).T
-        full[means[:, None], covariances] += crossed
-        full[covariances[:, None], means] += crossed.T
-        gradient[means] += scatter.first_sum
-        gradient[covariances] += scatter.covariance_gradient(coords.symmetric_basis)
-        index = coords.covariance_index(k)
-        if coords.axes is None:
-            full[covariances[:, None], covariances] += _hessian_linear(coords.symmetric_basis, scatter.second_sum)
-        else:
-            # The rows are derivatives of the variables of `_hessian_rotation`: the diagonal of B, and then the angles.
-            jacobian = np.concatenate((coords.jacobian[covariances[: len(means)]], coords.axes.angles[index]))
-            second_order += _sandwich(_hessian_rotation(scatter.second_sum, coords.axes.variances[index]), jacobian)
+        own = np.concatenate(_jacobian_rows(coords, k))
+        full[own[:, None], own] += scatter.hessian(coords.symmetric_basis, has_axes=coords.axes is not None)
+        gradient[own] += scatter.gradient(coords.symmetric_basis)
+        if coords.axes is not None:
+            second_order += _rotation_terms(coords, coords.axes, k, scatter)
         if coords.loadings is not None and coords.loadings.log_noise.size:  # empty if all components are frozen
-            last = slice(coords.n_parameters - coords.loadings.log_noise.shape[-1], None)
+            index, last = coords.covariance_index(k), slice(p - coords.loadings.log_noise.shape[-1], None)
             scaled_ratios = scatter.dof * _ridge_noise_ratios(coords, objective, k)
             second_order[last, last] += _hessian_loadings(coords, coords.loadings, index, scatter, scaled_ratios)
             ridge_slope[last] += _noise_ridge_gradient(coords.loadings, index, scaled_ratios)
@@ -277,10 +268,24 @@ class _ComponentScatter:
     second_sum: Array
     dof: float
 
-    def covariance_gradient(self, basis: Array) -> Array:
-        """Return the gradient of this component's terms with respect to the coordinates of B, (n_b,)."""
-        traces: Array = basis.reshape(len(basis), -1) @ self.second_sum.ravel()
-        return 0.5 * (traces - self.dof * np.trace(basis, axis1=1, axis2=2))
+    def gradient(self, basis: Array) -> Array:
+        """Return the gradient of these terms with respect to a and to the coordinates of B, (n_features + n_b,)."""
+        traces = basis.reshape(len(basis), -1) @ self.second_sum.ravel()
+        return np.append(self.first_sum, 0.5 * (traces - self.dof * np.trace(basis, axis1=1, axis2=2)))
+
+    def hessian(self, basis: Array, *, has_axes: bool) -> Array:
+        """Return minus the second derivatives with respect to a and B, (n_features + n_b, n_features + n_b).
+
+        If `has_axes`, second derivatives with respect to B are 0 here, because `_rotation_terms` contains them.
+        """
+        d = len(self.first_sum)
+        result = np.zeros((d + len(basis),) * 2)
+        np.fill_diagonal(result[:d, :d], self.mean_weight)
+        result[d:, :d] = basis @ self.first_sum
+        result[:d, d:] = result[d:, :d].T
+        if not has_axes:
+            result[d:, d:] = _hessian_linear(basis, self.second_sum)
+        return result
 
 
 def _component_scatters(coords: Coordinates, objective: Objective, score_sums: Array) -> list[_ComponentScatter]:
@@ -325,12 +330,12 @@ def _gram(rows: Array) -> Array:
 
 
 def _sandwich(matrix: Array, jacobian: Array) -> Array:
-    """Return Jᵀ M J for a Jacobian J; the product is fast if most columns of J have a single nonzero entry."""
+    """Return Jᵀ M J for a Jacobian J."""
     return _sparse_product(_sparse_product(matrix, jacobian).T, jacobian)
 
 
 def _sparse_product(matrix: Array, jacobian: Array) -> Array:
-    """Return M J."""
+    """Return M J, which is fast if most columns of J have a single nonzero entry."""
     counts, product = (jacobian != 0).sum(axis=0), np.empty((len(matrix), jacobian.shape[1]))
     single, several = np.flatnonzero(counts == 1), np.flatnonzero(counts != 1)
     indices = (jacobian[:, single] != 0).argmax(axis=0)
@@ -346,6 +351,14 @@ def _hessian_linear(basis: Array, second_sum: Array) -> Array:
     products = (basis @ second_sum).reshape(n_b, -1)
     splits = 0.5 * products @ basis.reshape(n_b, -1).T  # uses that each basis matrix E_c is symmetric
     return 0.5 * (splits + splits.T)
+
+
+def _rotation_terms(coords: Coordinates, axes: AxisJacobian, component: int, scatter: _ComponentScatter) -> Array:
+    """Return the information, (p, p), from the second derivatives in the variances and the axes of a component."""
+    index, (means, covariances) = coords.covariance_index(component), _jacobian_rows(coords, component)
+    # The rows are derivatives of the variables of `_hessian_rotation`: the diagonal of B, and then the angles.
+    jacobian = np.concatenate((coords.jacobian[covariances[: len(means)]], axes.angles[index]))
+    return _sandwich(_hessian_rotation(scatter.second_sum, axes.variances[index]), jacobian)
 
 
 def _hessian_rotation(second_sum: Array, variances: Array) -> Array:

@@ -109,12 +109,12 @@ def _continue_runs(
     """Continue all runs that have not ended, and return the new states of all runs."""
     going = [state for _, state in runs if not _has_ended(state)]
     models, groups = [state.model for state in going], repeat_rows(source, len(going))
-    ends = run_em_on_each(engine, models, objective, stopping, lambda _: source, groups, _first_degenerate_or_last)
+    ends = run_em_on_each(engine, models, objective, stopping, lambda _: source, groups, _run_until_degenerate)
     after = {id(state): join_traces(state.trace, end) for state, end in zip(going, ends, strict=True)}
     return [(model, after.get(id(state), state)) for model, state in runs]
 
 
-def _first_degenerate_or_last(states: Iterable[EMState]) -> EMState:
+def _run_until_degenerate(states: Iterable[EMState]) -> EMState:
     """Return the first state with a degenerate component, or the last state if no component degenerates."""
     for state in states:
         if state.trace.frozen_components:
@@ -130,18 +130,14 @@ def _select_contenders(runs: list[tuple[Model, EMState]]) -> list[tuple[Model, E
     """Return the best run, followed by runs that may still surpass the best run and that approach different maxima."""
     first, *others = sorted(runs, key=lambda run: _race_sort_key(run[1]))
     best = first[1].trace.last_objective
-    contenders = [first, *(run for run in others if not _cannot_win(run[1], best))]
+    able = (run for run in others if not (_has_ended(run[1]) or _attainable_objective(run[1].trace) < best))
+    contenders = [first, *able]
     gaps = _model_divergences([state.model for _, state in contenders]) if len(contenders) > 1 else np.zeros((1, 1))
     retained = list[int]()
     for i in range(len(contenders)):
         if not (gaps[i, retained] <= MAX_MODEL_DIVERGENCE).any():
             retained.append(i)
     return [contenders[i] for i in retained]
-
-
-def _cannot_win(state: EMState, best: float) -> bool:
-    """Return whether a run can no longer become the best run."""
-    return _has_ended(state) or _attainable_objective(state.trace) < best
 
 
 def _model_divergences(models: list[Model]) -> Array:

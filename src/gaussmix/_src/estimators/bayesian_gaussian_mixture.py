@@ -32,7 +32,7 @@ from gaussmix._src.sources.row_statistics import Cells
 from gaussmix._src.validation.incomplete import check_pairs
 from gaussmix._src.validation.parameters import CHECKS, check_flag, check_ridge_number, check_start_names
 from gaussmix._src.validation.priors import TYPES, check_conjugate, check_prior
-from gaussmix._src.validation.rows import RowsLike, check_counts_of_rows, check_enough_rows
+from gaussmix._src.validation.rows import RowsLike, check_enough_rows, scale_fractional_weights
 
 BIRTH: Final = "birth"
 
@@ -219,7 +219,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
         if is_birth and not has_moves:
             raise ValueError('init_params="birth" needs split_merge=True. Choose another value, such as "kmeans".')
         names = ("kmeans",) if is_birth else check_start_names(self.init_params, BIRTH)
-        source = check_counts_of_rows(fit_rows(self, X, sample_weight, options))
+        source = scale_fractional_weights(fit_rows(self, X, sample_weight, options))
         cells, n_initial = source.collect(Cells) if source.may_miss else None, 1 if is_birth else n_components
         n_empty, empty_weight = (0, 0.0) if cells is None else (cells.n_empty, cells.empty_weight)
         terms = check_prior(self, family, n_components, source.n_features, ridge)

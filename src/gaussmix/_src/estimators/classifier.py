@@ -40,7 +40,7 @@ from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.labels import labelled
 from gaussmix._src.validation import parameters, targets
 from gaussmix._src.validation.labels import Column, take_column
-from gaussmix._src.validation.rows import RowsLike, check_counts_of_rows, check_source
+from gaussmix._src.validation.rows import RowsLike, check_source, scale_fractional_weights
 
 _MAX_SHOWN_CLASSES = 10  # number of classes that a summary shows
 
@@ -182,7 +182,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         with unchanged_on_failure(self), ExitStack() as stack:
             check = partial(check_source, self, sample_weight=sample_weight, reset=True, may_miss=True)
             rows, source = _label_rows(X, y, self._learn_classes, check)
-            source = check_counts_of_rows(source, self.weight_type, is_silent=not self._is_choice)
+            source = scale_fractional_weights(source, self.weight_type, is_silent=not self._is_choice)
             options = find_options(self, {})
             for option in options:
                 stack.enter_context(option)

@@ -41,7 +41,7 @@ from gaussmix._src.report.messages import (
 )
 from gaussmix._src.validation import parameters
 from gaussmix._src.validation.incomplete import check_pairs
-from gaussmix._src.validation.rows import RowsLike, check_counts_of_rows
+from gaussmix._src.validation.rows import RowsLike, scale_fractional_weights
 
 
 @documented
@@ -320,7 +320,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
             )
         starts = repeat_starts(self.init_params, names, parameters.CHECKS["n_init"](self.n_init))
         stopping = StopRule(parameters.check_tol(self.tol) or 0.0, parameters.CHECKS["max_iter"](self.max_iter))
-        source = check_counts_of_rows(fit_rows(self, X, sample_weight, options))
+        source = scale_fractional_weights(fit_rows(self, X, sample_weight, options))
         pairs = parameters.check_candidates(self, source.n_features)
         families = [family for family, _ in pairs]
         ridge = parameters.check_ridge(self.reg_covar, families, self.prior)

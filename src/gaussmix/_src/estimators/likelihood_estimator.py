@@ -21,7 +21,7 @@ from gaussmix._src.estimators.mixture_estimator import MixtureEstimator
 from gaussmix._src.fit import after
 from gaussmix._src.fit.problem import Problem, TrainingData
 from gaussmix._src.validation.parameters import check_name, check_ridge, check_seed
-from gaussmix._src.validation.rows import MIN_ROWS, RowsLike, check_counts_of_rows, check_weight_type, counted_weight
+from gaussmix._src.validation.rows import MIN_ROWS, RowsLike, check_weight_type, count_rows, scale_fractional_weights
 
 if TYPE_CHECKING:
     from gaussmix._src.noise import Noise
@@ -209,7 +209,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
     ) -> Problem:
         """Return the optimisation problem that `fit` solved, with X as the rows."""
         X, labels = validation.labels.without_labels(self, X, labels)
-        source = check_counts_of_rows(self._source(X, sample_weight, X_error), self.weight_type)
+        source = scale_fractional_weights(self._source(X, sample_weight, X_error), self.weight_type)
         if source.n_rows < MIN_ROWS:
             raise ValueError(f"X has {counted(source.n_rows, 'row')}, but must contain all training rows.")
         model = self.mixture_._model
@@ -232,6 +232,6 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         self, X: RowsLike, sample_weight: ArrayLike | None, X_error: ArrayLike | None
     ) -> tuple[float, float, float]:
         """Return −2 log L, the row weight that information criteria use, and the total row weight."""
-        source = check_counts_of_rows(self._source(X, sample_weight, X_error), self.weight_type)
+        source = scale_fractional_weights(self._source(X, sample_weight, X_error), self.weight_type)
         log_likelihood, total = self._log_likelihood(source)
-        return -2.0 * log_likelihood, counted_weight(source), total
+        return -2.0 * log_likelihood, count_rows(source), total

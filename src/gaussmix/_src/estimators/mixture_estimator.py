@@ -33,7 +33,7 @@ from gaussmix._src.numerics.arrays import Array, check_size, narrowed
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.row_statistics import Cells
-from gaussmix._src.validation.rows import RowsLike, check_counts_of_rows
+from gaussmix._src.validation.rows import RowsLike, scale_fractional_weights
 
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture as SklearnMixture
@@ -369,7 +369,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         arguments = type(self).__name__, self._fit_result()
         if X is None:
             return report.reading.make_summary(*arguments)
-        source = check_counts_of_rows(self._source(X, sample_weight, X_error), self.weight_type)
+        source = scale_fractional_weights(self._source(X, sample_weight, X_error), self.weight_type)
         return report.reading.make_summary(*arguments, (source, self._engine(source)))
 
     def tidy(self, estimates: MixtureEstimates | None = None) -> Any:

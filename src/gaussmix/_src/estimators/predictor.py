@@ -21,7 +21,7 @@ from gaussmix._src.report.reading import make_summary
 from gaussmix._src.report.summary import Summary
 from gaussmix._src.sources.base import Source
 from gaussmix._src.validation.parameters import names_several
-from gaussmix._src.validation.rows import RowsLike, check_source, scale_weights
+from gaussmix._src.validation.rows import RowsLike, check_source, scale_precisions
 
 Counts = int | Iterable[int]
 Structures = Structure | Literal["all"] | Family | Iterable[Structure | Family]
@@ -98,7 +98,7 @@ class MixturePredictor(Estimator, ABC):
     def _training_rows(self, X: RowsLike, sample_weight: ArrayLike | None) -> Source:
         """Check X for `fit`, and return a source of its rows with scaled weights; raises ValueError or TypeError."""
         source = check_source(self, X, sample_weight, reset=True, may_miss=self._may_miss)
-        return scale_weights(source, self.weight_type)
+        return scale_precisions(source, self.weight_type)
 
     def _fit_mixture(self, rows: Source, X: object, names: Sequence[str] | None) -> None:
         """Fit or choose a mixture for `rows`, which the user passed as X; warnings use the feature names `names`."""

@@ -28,7 +28,7 @@ from gaussmix._src.model import Model
 from gaussmix._src.report.messages import CollapseWarning, frozen_sentence
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.validation.parameters import check_supported, drawn_seed
-from gaussmix._src.validation.rows import MIN_ROWS, RowsLike, check_source, counted_sum
+from gaussmix._src.validation.rows import MIN_ROWS, RowsLike, check_source, row_count_of_weights
 
 # Largest weight of an online step, relative to a step in which rows have the mean weight of the first rows. The limit
 # prevents overflow.
@@ -136,7 +136,7 @@ def with_rows_seen(fitted: FitResult, stream: Stream) -> FitResult:
     n_seen, rows = stream.n_rows_seen, fitted.row_summary
     if rows is not None and (stream.state is None or not stream.waiting_blocks):  # no rows came after the first fit
         return replace(fitted, row_summary=replace(rows, n_rows=n_seen))
-    return replace(fitted, row_summary=RowSummary(n_seen, counted_sum(stream.total_weight, n_seen), None))
+    return replace(fitted, row_summary=RowSummary(n_seen, row_count_of_weights(stream.total_weight, n_seen), None))
 
 
 def restored_stream(own: Mapping[str, Any], model: Model) -> Stream:

@@ -19,7 +19,7 @@ from gaussmix._src.model import Model
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.row_statistics import Cells
-from gaussmix._src.validation.rows import counted_weight
+from gaussmix._src.validation.rows import count_rows
 
 if TYPE_CHECKING:
     from gaussmix._src.mixture.mixture import Mixture
@@ -222,7 +222,7 @@ class RowSummary:
     @classmethod
     def from_source(cls, source: Source, X: object, log_likelihood: float | None, start_time: float) -> RowSummary:
         """Summarise the rows of a fit that ends now and that began when `perf_counter` returned `start_time`."""
-        weight = counted_weight(source)
+        weight = count_rows(source)
         cells = source.collect(Cells) if source.may_miss else None
         n_missing, empty = (0, 0.0) if cells is None else (int(cells.n_missing.sum()), cells.empty_weight)
         # Converts a mean over all rows to the mean over rows with values.

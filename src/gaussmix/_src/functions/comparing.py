@@ -19,7 +19,7 @@ from gaussmix._src.fit.candidates import Folds
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.frames import made_frame
 from gaussmix._src.validation.incomplete import select_errors
-from gaussmix._src.validation.rows import check_row_weight, counted_sum
+from gaussmix._src.validation.rows import check_row_weight, row_count_of_weights
 
 SHOWN_COLUMNS = "structure", "n_components", "n_parameters", "log_likelihood", "bic", "icl"
 
@@ -152,7 +152,7 @@ def _adjusted_rand(one: Any, other: Any, weight: Array) -> float:
 
     Hubert & Arabie (1985), Journal of Classification 2, eq. 5. Pairs of rows are weighted as in `fowlkes_mallows`.
     """
-    weight = weight * (counted_sum(weight.sum(), len(weight)) / weight.sum())
+    weight = weight * (row_count_of_weights(weight.sum(), len(weight)) / weight.sum())
     (rows, columns), codes = zip(*(np.unique(each, return_inverse=True) for each in (one, other)), strict=True)
     table = np.zeros((len(rows), len(columns)))
     np.add.at(table, codes, weight)

@@ -15,7 +15,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.plot.display import Axes, Display
 from gaussmix._src.plot.palette import faded
 from gaussmix._src.plot.subject import get_mixture, join_targets, make_subject
-from gaussmix._src.validation.rows import check_row_weight, counted_sum
+from gaussmix._src.validation.rows import check_row_weight, row_count_of_weights
 
 _N_BINS = 10
 _CONFIDENCE = 0.95
@@ -158,7 +158,7 @@ def _chance(weight: Array, probability: Any) -> tuple[Any, Any]:
     from scipy.stats import binom  # imported late, because this import is slow
 
     tail = 0.5 - 0.5 * _CONFIDENCE
-    n_rows = round(counted_sum(float(weight.sum()), int((weight > 0).sum())))
+    n_rows = round(row_count_of_weights(float(weight.sum()), int((weight > 0).sum())))
     return binom.ppf(tail, n_rows, probability) / n_rows, binom.ppf(1 - tail, n_rows, probability) / n_rows
 
 

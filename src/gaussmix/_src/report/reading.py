@@ -29,7 +29,7 @@ from gaussmix._src.report.summary import Summary
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.row_statistics import Cells
-from gaussmix._src.validation.rows import counted_weight
+from gaussmix._src.validation.rows import count_rows
 
 _MIN_P_VALUE = 1e-6  # p-value below which a row counts as distant from the mixture
 _MAX_DIAGNOSES = 20  # maximum number of diagnoses that a summary lists
@@ -54,7 +54,7 @@ def make_summary(
     if rows is not None:
         source, engine = rows
         soft, hard = soft_and_hard_moments(mixture._model, source, engine)
-        inputs = CriterionInputs(soft.log_likelihood, hard.log_likelihood, fitted.n_parameters, counted_weight(source))
+        inputs = CriterionInputs(soft.log_likelihood, hard.log_likelihood, fitted.n_parameters, count_rows(source))
         values |= {"log_likelihood": inputs.log_likelihood, "bic": bic(inputs), "icl": icl(inputs)}
         sizes, n_rows = append_noise(mixture, soft.mass, soft.row_weight), source.n_rows
         n_missing = int(source.collect(Cells).n_missing.sum()) if source.may_miss else 0

@@ -8,7 +8,7 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn import get_config
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_array, validate_data
@@ -58,14 +58,7 @@ def check_source(
         if hasattr(X, "__dlpack_device__") and get_config()["array_api_dispatch"]:
             from gaussmix._src.sources.device import open_device  # needed only for arrays on a device
 
-            X = open_device(X, are_squared=reset or is_stream)
-            if sample_weight is not None:
-                if not X.is_in_library_of_rows(sample_weight):
-                    sample_weight = check_row_weight(sample_weight, X.n_rows)
-                X = X.weighted(sample_weight)
-                # `check_row_weight` scales tiny weights in memory; weights on the device are scaled here.
-                if (X.row_totals.largest_weight or 0.0) < MIN_WEIGHT:
-                    X = X.reweighted(1 / MIN_WEIGHT)
+            X = _weight_on_device(open_device(X, are_squared=reset or is_stream), sample_weight)
             sample_weight = None
         elif is_table(X):
             X = open(X, missing=may_miss)
@@ -80,20 +73,32 @@ def check_source(
                 "The rows of files, clusters and Dask arrays contain their weights. Remove sample_weight, and name the "
                 "column of weights in gaussmix.open(…, weights=…)."
             )
-        return _fitted_to(estimator, X, is_stream=is_stream) if reset else _with_fitted_features(estimator, X)
+        return _check_fit_source(estimator, X, is_stream=is_stream) if reset else _check_fitted_features(estimator, X)
     rows, is_missing = _check_rows(estimator, X, reset=reset, may_miss=may_miss, is_stream=is_stream)
     weight = None if sample_weight is None else check_row_weight(sample_weight, len(rows), may_vanish=is_stream)
     source = ArraySource(rows, weight)
     source.may_miss = is_missing
     if is_stream:
-        source.integer_columns = [*_integers(X)]  # checked later, because a call may have few rows
+        source.integer_columns = [*_integer_columns(X)]  # checked later, because a call may have few rows
     if reset and is_missing:
-        check_columns(source, getattr(estimator, "feature_names_in_", None))
+        check_empty_columns(source, getattr(estimator, "feature_names_in_", None))
     return source
 
 
-def _fitted_to(estimator: BaseEstimator, X: Source, *, is_stream: bool) -> Source:
-    """Check a source for a fit, and store the names and number of its features in the estimator."""
+def _weight_on_device(source: Any, sample_weight: ArrayLike | None) -> Source:
+    """Return a `DeviceSource` with checked row weights; `sample_weight` may be on the device."""
+    if sample_weight is None:
+        return source
+    if not source.is_in_library_of_rows(sample_weight):
+        sample_weight = check_row_weight(sample_weight, source.n_rows)
+    source = source.weighted(sample_weight)
+    # `check_row_weight` scales tiny weights in memory; weights on the device are scaled here.
+    is_tiny = (source.row_totals.largest_weight or 0.0) < MIN_WEIGHT
+    return source.reweighted(1 / MIN_WEIGHT) if is_tiny else source
+
+
+def _check_fit_source(estimator: BaseEstimator, X: Source, *, is_stream: bool) -> Source:
+    """Check and return a source for a fit, and store the names and number of its features in the estimator."""
     vars(estimator).pop("feature_names_in_", None)
     if X.feature_names is not None:
         estimator.feature_names_in_ = np.array(X.feature_names, dtype=object)
@@ -110,12 +115,12 @@ def _fitted_to(estimator: BaseEstimator, X: Source, *, is_stream: bool) -> Sourc
         if n_rows != X.n_rows:
             raise ValueError(f"X.n_rows is {X.n_rows}, but X.blocks() gave {n_rows} rows in total. Correct X.n_rows.")
         low, high = X.collect(Cells).ends
-        _check_ends(low, high, X.feature_names)
+        _check_ranges(low, high, X.feature_names)
         _check_integers(X.integer_columns, X.feature_names, low, high, X.sum_of)
-    return check_columns(X, X.feature_names) if X.may_miss else X
+    return check_empty_columns(X, X.feature_names) if X.may_miss else X
 
 
-def check_columns(source: Source, names: Any) -> Source:
+def check_empty_columns(source: Source, names: Any) -> Source:
     """Return the source, with `may_miss` False if no value is missing; raise ValueError for a column without values."""
     cells = source.collect(Cells)
     empty = np.flatnonzero(cells.n_seen == 0)
@@ -136,7 +141,7 @@ def check_columns(source: Source, names: Any) -> Source:
     return source
 
 
-def _with_fitted_features(estimator: BaseEstimator, X: Source) -> Source:
+def _check_fitted_features(estimator: BaseEstimator, X: Source) -> Source:
     """Return the source X; raise ValueError if the features of X differ from the features of the training data."""
     before, name = getattr(estimator, "feature_names_in_", None), type(estimator).__name__
     if before is not None and X.feature_names is not None and list(before) != list(X.feature_names):
@@ -180,7 +185,7 @@ def _check_rows(estimator: BaseEstimator, X: Any, *, reset: bool, may_miss: bool
         where = _at_cell(cell.row, cell.column, names) + numerics.frames.also_in(rows, cell, largest, names, is_missing)
         raise ValueError(f"Input X contains {cell.name}: {where}. {cell.advice}")
     if reset and not is_stream:
-        _check_spread(rows, X, names)
+        _check_ranges_and_integers(rows, X, names)
     return in_whole_steps(rows), is_missing
 
 
@@ -194,26 +199,23 @@ def as_rows(estimator: BaseEstimator, X: ArrayLike, least: int, *, reset: bool) 
                 estimator.n_features_in_ = n_features
             if getattr(estimator, "n_features_in_", n_features) == n_features:
                 return X
-    return _validated(estimator, X, least, reset=reset)
+    return _validate(estimator, X, least, reset=reset)
 
 
-def _validated(estimator: BaseEstimator, X: Any, least: int, *, reset: bool) -> Rows:
+# Options of scikit-learn's checks; `bad_cell` finds values that are not finite, with better messages.
+_SKLEARN_OPTIONS: dict[str, Any] = {"dtype": [np.float64, np.float32], "ensure_all_finite": False}
+
+
+def _validate(estimator: BaseEstimator, X: Any, least: int, *, reset: bool) -> Rows:
     """Convert X to rows with the functions of scikit-learn; raise the same errors as `check_source`."""
     X = plain_array(X)
     frame = numerics.frames.Frame.from_table(X)
     if frame is not None:
         return _from_frame(estimator, frame, least, reset=reset)
-    if _kind(X) in "mM":  # NumPy would convert times to integers (missing times to −9.2e18)
+    if _kind_code(X) in "mM":  # NumPy would convert times to integers (missing times to −9.2e18)
         raise ParameterTypeError(numerics.frames.times_sentence("Input X"))
     try:
-        rows: Rows = validate_data(
-            estimator,
-            _as_doubles(X),
-            reset=reset,
-            dtype=[np.float64, np.float32],
-            ensure_all_finite=False,
-            ensure_min_samples=least,
-        )
+        rows: Rows = validate_data(estimator, _as_doubles(X), reset=reset, ensure_min_samples=least, **_SKLEARN_OPTIONS)
     except (TypeError, ValueError, OverflowError) as error:
         if str(error).startswith("Complex data not supported"):  # scikit-learn's message would contain all of X
             raise ValueError(numerics.frames.COMPLEX) from None
@@ -230,14 +232,9 @@ def _from_frame(estimator: BaseEstimator, frame: numerics.frames.Frame, least: i
     This function raises the same errors as `check_source`.
     """
     validate_data(estimator, frame.native, reset=reset, skip_check_array=True)
-    rows: Rows = check_array(
-        frame.rows("Input X"),
-        dtype=[np.float64, np.float32],
-        ensure_all_finite=False,
-        ensure_min_samples=least,
-        estimator=estimator,
-    )
-    return rows
+    rows = frame.rows("Input X")
+    checked: Rows = check_array(rows, ensure_min_samples=least, estimator=estimator, **_SKLEARN_OPTIONS)
+    return checked
 
 
 def _as_doubles(X: Any) -> Any:
@@ -253,6 +250,27 @@ def _check_cells(X: ArrayLike, names: Any, *, are_converted: bool = False) -> No
     If `are_converted`, a text is rejected even if NumPy can convert it to a number. If this function raises no error,
     its caller raises scikit-learn's error.
     """
+    _check_is_table(X)
+    try:
+        cells = np.asarray(X, dtype=object)
+    except (TypeError, ValueError, OverflowError):
+        return
+    _check_shape_of_cells(X, cells)
+    for (row, column), cell in np.ndenumerate(cells) if cells.ndim == 2 else ():
+        try:
+            float(np.nan if cell is None else cell)
+            if are_converted and isinstance(cell, str | bytes):
+                raise ValueError(f"{cell!r:.40} is text")
+        except (TypeError, ValueError, OverflowError) as error:
+            kind = ParameterTypeError if isinstance(error, TypeError) else ValueError
+            advice = "X must contain numbers: drop, encode or convert other columns, for example by .astype(float)."
+            if type(cell).__name__ == "NAType":  # .astype(float) does not convert pandas.NA
+                advice = "Pass the data frame, or replace pandas.NA by NaN: .to_numpy(float, na_value=numpy.nan)."
+            raise kind(f"Input X: {error}, in {_at_cell(row, column, names)}. {advice}") from None
+
+
+def _check_is_table(X: Any) -> None:
+    """Raise TypeError with advice for an object of a type that is not a table, such as a dictionary."""
     if isinstance(X, Mapping) and not hasattr(X, "toarray"):  # scipy's dok_array is a mapping
         if not isinstance(X, dict):  # for example from numpy.load, h5py or xarray
             raise ParameterTypeError(
@@ -271,10 +289,10 @@ def _check_cells(X: ArrayLike, names: Any, *, are_converted: bool = False) -> No
         raise ParameterTypeError(
             f"Input X is of type {type(X).__name__}, not a table. Convert it to a list of rows: list(X)."
         ) from None
-    try:
-        cells = np.asarray(X, dtype=object)
-    except (TypeError, ValueError, OverflowError):
-        return
+
+
+def _check_shape_of_cells(X: Any, cells: NDArray[Any]) -> None:
+    """Raise an error with advice if X is not a table; `cells` is the array of objects to which NumPy converts X."""
     first = cells.flat[0] if cells.ndim < 2 and cells.size else None
     if isinstance(first, str | PathLike) and isinstance(X, list | tuple):
         raise ParameterTypeError(f"Input X is a list of text. {SEVERAL}") from None
@@ -290,17 +308,6 @@ def _check_cells(X: ArrayLike, names: Any, *, are_converted: bool = False) -> No
         other = next(at for at, length in enumerate(lengths) if length != lengths[0])
         counts = f"{lengths[0]} in row 0 and {lengths[other]} in row {other}"
         raise ValueError(f"Input X has rows of different lengths: {counts}. Pad the shorter rows with NaN.") from None
-    for (row, column), cell in np.ndenumerate(cells) if cells.ndim == 2 else ():
-        try:
-            float(np.nan if cell is None else cell)
-            if are_converted and isinstance(cell, str | bytes):
-                raise ValueError(f"{cell!r:.40} is text")
-        except (TypeError, ValueError, OverflowError) as error:
-            kind = ParameterTypeError if isinstance(error, TypeError) else ValueError
-            advice = "X must contain numbers: drop, encode or convert other columns, for example by .astype(float)."
-            if type(cell).__name__ == "NAType":  # .astype(float) does not convert pandas.NA
-                advice = "Pass the data frame, or replace pandas.NA by NaN: .to_numpy(float, na_value=numpy.nan)."
-            raise kind(f"Input X: {error}, in {_at_cell(row, column, names)}. {advice}") from None
 
 
 def _at_cell(row: int, column: int, names: Any) -> str:
@@ -308,13 +315,13 @@ def _at_cell(row: int, column: int, names: Any) -> str:
     return f"row {row}, {column_named(column, names)}{'' if names is None else ' (counted from 0)'}"
 
 
-def _check_spread(rows: Rows, X: Any, names: Any) -> None:
+def _check_ranges_and_integers(rows: Rows, X: Any, names: Any) -> None:
     """Raise ValueError for a column whose squared range underflows, or whose integers may have been rounded."""
     low, high = numerics.rows.extremes(rows).astype(np.float64)
-    _check_ends(low, high, names)
+    _check_ranges(low, high, names)
     large = ((low <= -MIN_MERGED_INTEGER) | (high >= MIN_MERGED_INTEGER)).nonzero()[0].tolist()
     if large:
-        columns = sorted(set(large) & set(_integers(X)))
+        columns = sorted(set(large) & set(_integer_columns(X)))
         _check_integers(columns, names, low, high, Block(0, rows).sum_of)
 
 
@@ -331,17 +338,17 @@ def _check_integers(columns: Iterable[int], names: Any, low: Array, high: Array,
     for column in columns:
         least, largest = float(low[column]), float(high[column])
         step = numerics.rows.merging_step(least, largest)
-        if step and (least == largest or sum_of(partial(_has_odd, column=column, step=step))):
+        if step and (least == largest or sum_of(partial(_has_odd_multiples, column=column, step=step))):
             raise merging_error(f"Input X, {column_named(column, names)},", least, largest, largest - least + step)
 
 
-def _has_odd(leaf: Block, column: int, step: float) -> np.bool_:
+def _has_odd_multiples(leaf: Block, column: int, step: float) -> np.bool_:
     """Return whether some values of a column are not multiples of 2 · `step`."""
     values = leaf.rows[:, column]
     return (np.fmod(values[~np.isnan(values)], 2 * step) != 0).any()
 
 
-def _integers(X: Any) -> Collection[int]:
+def _integer_columns(X: Any) -> Collection[int]:
     """Return the indices of the columns of integers in an array or a data frame."""
     frame = numerics.frames.Frame.from_table(X)
     if frame is not None:
@@ -352,7 +359,7 @@ def _integers(X: Any) -> Collection[int]:
     return range(array.shape[1]) if array.dtype.kind in "iu" else ()
 
 
-def _check_ends(low: Array, high: Array, names: Any) -> None:
+def _check_ranges(low: Array, high: Array, names: Any) -> None:
     """Raise ValueError for a column whose squared range underflows. For a column without values, both are NaN."""
     spread = high - low
     vanishing = (spread > 0) & (spread < numerics.rows.MIN_SPREAD)
@@ -364,7 +371,7 @@ def _check_ends(low: Array, high: Array, names: Any) -> None:
         )
 
 
-def _kind(X: Any) -> str:
+def _kind_code(X: Any) -> str:
     """Return NumPy's kind code, such as "f", for the values of an array or a data frame."""
     try:
         return np.asarray(X[:1]).dtype.kind
@@ -402,13 +409,13 @@ def check_row_weight(sample_weight: ArrayLike, n_rows: int, *, may_vanish: bool 
     return in_whole_steps(weight)
 
 
-def scale_weights(source: Source, weight_type: str) -> Source:
-    """Scale precisions so that their sum is the number of rows of positive weight; leave frequencies unchanged."""
+def scale_precisions(source: Source, weight_type: str) -> Source:
+    """Scale precisions so that their mean over rows of positive weight is 1; leave frequencies unchanged."""
     is_precision = check_weight_type(weight_type) == "precision"
-    return _scale_to_row_count(source) if is_precision and source.row_totals.largest_weight is not None else source
+    return _scale_to_mean_1(source) if is_precision and source.row_totals.largest_weight is not None else source
 
 
-def _scale_to_row_count(source: Source) -> Source:
+def _scale_to_mean_1(source: Source) -> Source:
     """Scale weights so that their mean over rows with a positive weight and an observed value is 1."""
     # Tiny weights are first scaled by a power of 2, because n_rows / total could overflow.
     scaled = source.reweighted(1 / MIN_WEIGHT) if source.row_totals.total_weight < MIN_WEIGHT else source
@@ -418,39 +425,39 @@ def _scale_to_row_count(source: Source) -> Source:
     return scaled
 
 
-def check_counts_of_rows(source: Source, weight_type: str = WEIGHT_TYPES[0], *, is_silent: bool = False) -> Source:
-    """Return the source with weights for criteria such as BIC, for which the sum of weights is the number of rows.
+def scale_fractional_weights(source: Source, weight_type: str = WEIGHT_TYPES[0], *, is_silent: bool = False) -> Source:
+    """Scale weights that sum to less than 2, because criteria such as BIC use the sum of weights as the number of rows.
 
-    If weights sum to less than 2, for example because they were normalised to sum to 1, the penalty log Σs would be
-    small or negative. Such weights are treated as proportions: they are scaled to sum to the number of rows of positive
-    weight, and a warning is issued unless `is_silent`. Precisions (with `weight_type="precision"`) are always scaled.
+    With such weights, for example weights that were normalised to sum to 1, the penalty log Σs would be small or
+    negative. They are treated as proportions: they are scaled to sum to the number of rows of positive weight, and a
+    warning is issued unless `is_silent`. Precisions (with `weight_type="precision"`) are always scaled.
     """
-    source = scale_weights(source, weight_type)
-    total, row_count = _observed_rows(source)[0], counted_weight(source)
-    if row_count == total:
+    source = scale_precisions(source, weight_type)
+    n_rows = count_rows(source)
+    if n_rows == _observed_rows(source)[0]:
         return source
     if not is_silent:
         warn(
             "sample_weight sums to less than 2, but criteria such as BIC need a row count. The weights are treated as "
-            f"proportions and scaled to sum to {row_count:.0f}, the number of rows of positive weight. "
+            f"proportions and scaled to sum to {n_rows:.0f}, the number of rows of positive weight. "
             "Pass frequencies (a row of weight 2 counts as two rows). For precisions, set weight_type='precision'."
         )
-    return _scale_to_row_count(source)
+    return _scale_to_mean_1(source)
 
 
-def counted_weight(source: Source) -> float:
-    """Return the number of rows for criteria such as BIC: the total weight or, for proportions, a count of rows.
+def count_rows(source: Source) -> float:
+    """Return the number of rows for criteria such as BIC: the total weight or, if it is below 2, a count of rows.
 
     Rows of weight 0 and rows without any observed value are not counted.
     """
     if source.row_totals.largest_weight is None and not source.may_miss:
         return float(source.row_totals.total_weight)
     total, n_rows = _observed_rows(source)
-    return total if source.row_totals.largest_weight is None else counted_sum(total, n_rows)
+    return total if source.row_totals.largest_weight is None else row_count_of_weights(total, n_rows)
 
 
 def _observed_rows(source: Source) -> tuple[float, int]:
-    """Return the total weight and the number of rows with a positive weight and at least one observed value."""
+    """Return the total weight, and the number, of rows with a positive weight and at least one observed value."""
     total, n_rows = float(source.row_totals.total_weight), source.row_totals.n_positive
     if not source.may_miss:
         return total, n_rows
@@ -458,6 +465,6 @@ def _observed_rows(source: Source) -> tuple[float, int]:
     return total - cells.empty_weight, n_rows - cells.n_empty
 
 
-def counted_sum(total: float, n_rows: int) -> float:
+def row_count_of_weights(total: float, n_rows: int) -> float:
     """Return the number of rows for criteria such as BIC, given the sum `total` of `n_rows` positive weights."""
     return total if total >= min(2, n_rows) else float(n_rows)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from gaussmix._src.fit.options.base import FitOption
 from gaussmix._src.sources.base import Source
 from gaussmix._src.validation.incomplete import with_errors
-from gaussmix._src.validation.rows import check_columns, check_weight_type, scale_weights
+from gaussmix._src.validation.rows import check_empty_columns, check_weight_type, scale_precisions
 
 
 class MeasurementErrors(FitOption):
@@ -20,7 +20,7 @@ class MeasurementErrors(FitOption):
         names = self.estimator._names
         source = with_errors(self.arguments["X"], source, self.arguments["X_error"], names)
         if source.may_miss:  # an infinite measurement error makes a value missing
-            check_columns(source, names)
+            check_empty_columns(source, names)
         return source
 
 
@@ -32,4 +32,4 @@ class WeightType(FitOption):
         return ("weight_type='precision'",) if is_precision else ()
 
     def adapt_source(self, source: Source) -> Source:
-        return scale_weights(source, self.estimator.weight_type)
+        return scale_precisions(source, self.estimator.weight_type)

@@ -101,14 +101,14 @@ class Explanation:
         """
         second_component = int(self.second_component[row])
         probability = self._probability(row, int(self.component[row]))
-        head = f"row {row}: {_name_of_component(self.component[row])}, probability {probability:.4g}"
+        head = f"row {row}: {_component_name(self.component[row])}, probability {probability:.4g}"
         if second_component == self.component[row]:
             lines = [f"{head}; there is no other"]
         else:
             parts = self._largest(self.feature_log_ratio[row], "+.3g")
             parts += [f"weight {self.log_weight_ratio[row]:+.3g}", f"density {self.log_density_ratio[row]:+.3g}"]
-            lines = [f"{head}; {self.log_ratio[row]:.3g} nats above {_name_of_component(second_component)}"]
-            lines.append(f"  for it and against {_name_of_component(second_component)}: {', '.join(parts)}")
+            lines = [f"{head}; {self.log_ratio[row]:.3g} nats above {_component_name(second_component)}"]
+            lines.append(f"  for it and against {_component_name(second_component)}: {', '.join(parts)}")
         if np.isnan(self.contributions[row]).all():
             return [*lines, "  every cell of the row is missing"]
         n_seen = int((~np.isnan(self.contributions[row])).sum())
@@ -155,11 +155,11 @@ class Explanation:
         return [*items, *(["…"] if len(order) > _MAX_TERMS else [])]
 
 
-def _name_of_component(component: int) -> str:
+def _component_name(component: int) -> str:
     return "noise" if component == NOISE_LABEL else f"component {component}"
 
 
-def explained(
+def explain_rows(
     mixture: Mixture, rows: Array, labels: NDArray[np.int64], responsibilities: Array, native: Any, error: Array | None
 ) -> Explanation:
     """Explain float64 rows (n_rows, n_features), given the labels and responsibilities that an engine has computed.
@@ -171,7 +171,7 @@ def explained(
     model, K = mixture._model, mixture.n_components
     heights, roots = np.empty((n_rows, K + 1)), np.empty((n_rows, K + 1, d))
     # If squares of values in a row would overflow, the row is divided by a power of 2.
-    units = _units(np.fmax(np.nanmax(np.abs(rows), axis=1, initial=0.0), np.abs(model.means).max(initial=0.0)))
+    units = _exponents(np.fmax(np.nanmax(np.abs(rows), axis=1, initial=0.0), np.abs(model.means).max(initial=0.0)))
     standard_deviations = np.broadcast_to(np.sqrt(model.covariances.variances()), (n_rows, K, d))
     if error is not None:
         standard_deviations = np.sqrt(
@@ -179,8 +179,8 @@ def explained(
         )
     for chosen, seen in patterns(np.isnan(rows)):
         pattern_error = None if error is None else error[chosen]
-        heights[chosen], roots[chosen] = _of_pattern(model, rows[chosen], seen, pattern_error, units[chosen])
-    more = _units(np.nanmax(np.abs(roots), axis=(1, 2), initial=0.0))
+        heights[chosen], roots[chosen] = _explain_part(model, rows[chosen], seen, pattern_error, units[chosen])
+    more = _exponents(np.nanmax(np.abs(roots), axis=(1, 2), initial=0.0))
     roots, units = np.ldexp(roots, -more[:, None, None]), units + more
     with np.errstate(divide="ignore"):
         log_weights = np.log([*model.weights, model.noise_weight])
@@ -208,7 +208,7 @@ def explained(
         feature_log_ratio=feature_log_ratio,
         squared_distance=squared,
         contributions=contributions,
-        chi2_p_value=_tails(squared, (~np.isnan(rows)).sum(axis=1)),
+        chi2_p_value=_tail_probabilities(squared, (~np.isnan(rows)).sum(axis=1)),
         rows=rows,
         means=model.means[best_component],
         standard_deviations=standard_deviations[each, best_component],
@@ -217,12 +217,12 @@ def explained(
     )
 
 
-def _units(sizes: Array) -> Indices:
+def _exponents(sizes: Array) -> Indices:
     """Return exponents e, for which (sizes / 2^e)² cannot overflow; e is 0 for sizes below 2^400."""
     return np.where(sizes > 2.0**400, np.frexp(sizes)[1], 0)
 
 
-def _tails(squared: Array, n_seen: Indices) -> Array:
+def _tail_probabilities(squared: Array, n_seen: Indices) -> Array:
     """Return P(χ² > squared) for each row, (n_rows,), with `n_seen` degrees of freedom; 1 if all values are missing."""
     tails = np.ones(len(squared))
     for degrees in np.unique(n_seen[n_seen > 0]).tolist():
@@ -231,7 +231,7 @@ def _tails(squared: Array, n_seen: Indices) -> Array:
     return tails
 
 
-def _of_pattern(model: Model, rows: Array, seen: Indices, error: Array | None, units: Indices) -> tuple[Array, Array]:
+def _explain_part(model: Model, rows: Array, seen: Indices, error: Array | None, units: Indices) -> tuple[Array, Array]:
     """Return log densities at the means, and square roots of contributions, for rows with the same missing features.
 
     The log densities have shape (n_rows, n_components + 1), in nats. The square roots of the contributions have shape

@@ -17,7 +17,7 @@ from gaussmix._src.fit.fitted import Diagnosis, FitResult
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.mixture.base import append_noise
 from gaussmix._src.mixture.compare.gaussians import nearest
-from gaussmix._src.mixture.explaining import Explanation, explained
+from gaussmix._src.mixture.explaining import Explanation, explain_rows
 from gaussmix._src.mixture.html import sketch
 from gaussmix._src.mixture.levels import half_square
 from gaussmix._src.mixture.mixture import Mixture
@@ -133,7 +133,7 @@ def make_explanation(mixture: Mixture, source: Source, engine: Engine[Any], fram
     responsibilities = source.each_row(partial(engine.responsibilities, parameters=mixture.parameters))
     native = None if frame is None else frame.native
     rows = block.rows.astype(np.float64)
-    return explained(mixture, rows, labels, responsibilities, native, block.error)
+    return explain_rows(mixture, rows, labels, responsibilities, native, block.error)
 
 
 def _uncertainty(block: Block, mixture: Mixture, engine: Engine[Any]) -> Array:

@@ -253,7 +253,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
         if criterion == CROSS_VALIDATION and (n_rows := problem.data.raw_source.row_totals.n_positive) < n_folds:
             raise ValueError(f"n_folds={n_folds}, but X has only {n_rows} rows of positive weight.")
         selection = Selection(tried, problem, plan, self.n_jobs, options)
-        results = yield from selection.results(criterion)
+        results = yield from selection.fit_candidates(criterion)
         failed = [each.candidate.family for each in results if each.was_started and each.failure is not None]
         causes = SingularColumns.find(problem.data.raw_source, failed)
         if not any(each.criterion_inputs for each in results):

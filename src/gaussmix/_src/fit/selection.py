@@ -84,7 +84,7 @@ class Selection:
         at_a_time = 1 if is_one_by_one else min(max_fits or threads, len(self.candidates))
         return at_a_time, max(1, threads // at_a_time)
 
-    def results(self, criterion: str = "") -> Generator[Result, None, list[Result]]:
+    def fit_candidates(self, criterion: str = "") -> Generator[Result, None, list[Result]]:
         """Fit every candidate, and yield each result as soon as it is available.
 
         With callbacks or `max_time`, the candidates with the fewest components come first. If `max_time` has passed
@@ -206,7 +206,7 @@ class Selection:
             others = data.select_rows(partial(folds.is_in_fold, fold=index, complement=True), n_rows - size)
             problem, key = replace(self.problem, data=others), f"without fold {index} "
             plan = replace(self.plan, checkpoint_key=key)
-            fitted = yield from replace(self, problem=problem, plan=plan).results()
+            fitted = yield from replace(self, problem=problem, plan=plan).fit_candidates()
             fold = data.select_rows(partial(folds.is_in_fold, fold=index), size)
             by_fold.append(fold_likelihoods(fitted, fold.make_source(), self.problem.engine))
             for position, result in enumerate(fitted):
@@ -236,7 +236,7 @@ class Selection:
         for index in range(n_repeats):
             rng = np.random.default_rng(int(self.plan.rng.integers(2**63)))
             plan = replace(self.plan.replace_auto(SCALED_KMEANS), rng=rng, checkpoint_key=f"repeat {index} ")
-            for result in (yield from replace(self, candidates=[*repeats], plan=plan).results()):
+            for result in (yield from replace(self, candidates=[*repeats], plan=plan).fit_candidates()):
                 run = result.final_state if result.failure is None else None
                 repeats[result.candidate].append(None if run is None else run.model.parameters)
         return compute_stability(self.candidates, repeats, self.problem.data.raw_source, self.problem.engine)

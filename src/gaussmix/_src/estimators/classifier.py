@@ -348,7 +348,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         """Call a method of `ClassMixtures` on the rows, and return its values, (n_samples, n_classes)."""
         return source.per_row(partial(method, self._classes, **options), np.float64, (len(self.classes_),))
 
-    def _publish_classes(self, best: ClassFit, known: LabelledRows, facts: RowSummary) -> None:
+    def _publish_classes(self, best: ClassFit, known: LabelledRows, row_summary: RowSummary) -> None:
         """Set the fitted attributes from the best fit."""
         total = known.data.raw_source.row_totals.total_weight
         if self.priors is not None:
@@ -363,7 +363,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         outcome = None if outcome is None else replace(outcome, diagnostics=[*outcome.diagnostics, *on_ridge])
         n_fixed, dtype = mixture.n_parameters - best.n_parameters, known.data.raw_source.dtype
         what = mixture._model, mixture.feature_names, dtype, n_fixed
-        self._fitted = FitResult(*what, n_iter=best.n_steps, outcome=outcome, row_summary=facts)
+        self._fitted = FitResult(*what, n_iter=best.n_steps, outcome=outcome, row_summary=row_summary)
         self._classes = ClassMixtures(mixture, self.component_class_)
 
     def _warn_of_ridge(self, classes: ClassMixtures, problem: Problem) -> list[Diagnosis]:
@@ -393,8 +393,8 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         n_components = int(np.count_nonzero(self.component_class_ == index))
         parts = [f"weight {weight_text(self.class_prior_[index])}", counted(n_components, "component")]
         parts.append(str(self.covariance_type_[index]))
-        facts = self._fitted.row_summary
-        is_complete = facts is None or self.class_count_.sum() >= facts.row_weight * (1 - 1e-9)
+        rows = self._fitted.row_summary
+        is_complete = rows is None or self.class_count_.sum() >= rows.row_weight * (1 - 1e-9)
         noun = "row" if self.class_count_[index] == 1 else "rows"
         parts.append(f"{self.class_count_[index]:,.10g} {'' if is_complete else 'labelled '}{noun}")
         return f"class {shorten(str(self.classes_[index]))}", ", ".join(parts)

@@ -134,16 +134,17 @@ def _select(indices: NDArray[np.intp], X: Any, weight: Any, error: Any, n_rows: 
 
 
 def _warn_of_other_rows(name: str, fit: Any, n_rows: int, weight: Any, error: ArrayLike | None) -> None:
-    facts = fit._fitted.row_summary
-    if facts is None:
+    """Warn if a fit was made to rows with another total weight, or with measurement errors that were not passed."""
+    fitted_rows = fit._fitted.row_summary
+    if fitted_rows is None:
         return
     # A fit scales precisions to sum to the number of rows.
     total = float(n_rows if weight is None or fit.weight_type == "precision" else weight.sum())
     # Weights with a total below 2 are treated as proportions. A fit rescales them, so their totals are not compared.
-    if total >= 2 and not np.isclose(facts.row_weight, total, rtol=1e-6):
-        sentence = f"fits[{name!r}] was fitted to rows with total weight {facts.row_weight:g}, but X has {total:g}."
-        warn(sentence, RuntimeWarning)
-    if facts.has_errors and error is None:
+    if total >= 2 and not np.isclose(fitted_rows.row_weight, total, rtol=1e-6):
+        other_rows = f"rows with total weight {fitted_rows.row_weight:g}"
+        warn(f"fits[{name!r}] was fitted to {other_rows}, but X has {total:g}.", RuntimeWarning)
+    if fitted_rows.has_errors and error is None:
         warn(f"fits[{name!r}] had X_error, but compare treats X as exact. Pass X_error to compare.", RuntimeWarning)
 
 

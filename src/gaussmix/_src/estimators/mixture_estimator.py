@@ -561,7 +561,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         cutoff = self._fitted.cutoff
         if cutoff is None:
             return predicted
-        from gaussmix._src.em.trimming.trimming import is_above_cutoff
+        from gaussmix._src.em.trimming.trimming import are_above_cutoff
 
         rows, model = self._source(X, X_error=X_error), self._fitted.model
         groups = getattr(self, "label_components", None)
@@ -569,7 +569,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
             labels, groups, rows.n_rows, [model.n_components], has_noise=model.noise is not None
         )
         source = TrainingData(rows, known, model.noise).labelled_source(model.n_components)
-        is_retained = partial(is_above_cutoff, engine=self._engine(source), cutoff=cutoff)
+        is_retained = partial(are_above_cutoff, engine=self._engine(source), cutoff=cutoff)
         return np.where(self._per_row(source, is_retained, np.bool_), predicted, -1)
 
     @property

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gaussmix._src.em.step.accumulate import StepTask, collect_facts
+from gaussmix._src.em.step.accumulate import StepTask, prepare_context
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import Sums
@@ -53,7 +53,7 @@ def soft_and_hard_moments(model: Model, rows: Source, engine: Engine[Any]) -> tu
     The engine must be exact: a truncated engine would need `begin_pass`.
     """
     spec, parameters = MomentSpec(Second.NONE), model.parameters
-    context = collect_facts(rows, engine, spec)
+    context = prepare_context(rows, engine, spec)
     task = _SoftAndHardStep(engine, model.n_components, parameters, spec, context=context)
     soft, hard = (engine.finish(sums, parameters, spec, context) for sums in rows.map_merge(task))
     return soft, hard

@@ -85,7 +85,7 @@ class FirstState:
 
     @property
     def _is_searched(self) -> bool:
-        """Whether a split-and-merge search finds the first model."""
+        """Return whether a split-and-merge search finds the first model."""
         return isinstance(self.start, str) and self.start == "search"
 
     def _run_in_core(self) -> EMState | None:
@@ -185,6 +185,7 @@ class FirstState:
         return self._moments(problem.source, self._match_labels(nearest, problem.source, is_matched=True))
 
     def _match_labels(self, partition: Partition, source: Source, *, is_matched: bool = False) -> Partition:
+        """Change a partition so that it agrees with known labels; see `match_labels`."""
         problem = self.problem
         return initialisation.label_matching.match_labels(
             partition, source, problem.engine, problem.n_components, is_matched=is_matched
@@ -217,6 +218,7 @@ class FirstState:
         return initialisation.label_matching.match_model(alone, self.problem.source, engine).with_noise(model.noise)
 
     def _moments(self, source: Source, partition: Partition) -> InitialMoments:
+        """Return an object that sums the moments of a source under a partition when they are needed."""
         problem = self.problem
         return InitialMoments(source, problem.engine, problem.n_components, partition, problem.data.noise)
 
@@ -238,6 +240,10 @@ class FirstState:
             return draws[key]
 
     def _make_draw(self, source: Source) -> StartDraw:
+        """Draw the initialisation for the rows of a source, or use the partition, labels or function of the user.
+
+        If births follow in variational Bayes, the first model has one component, which contains all rows.
+        """
         problem, plan, start, sample_moments = self.problem, self.plan, self.start, None
         data = problem.data
         has_births = plan.make_moves is not None and problem.n_components == 1
@@ -267,7 +273,7 @@ class FirstState:
                 sample = replace(data.larger_sample(SAMPLED_ROWS_PER_CELL * n_components), unit=sample.unit)
             return load_start(start_name)(sample, engine, n_components, plan.rng)
         has_covariances = plan.user_init is not None and plan.user_init.covariances is not None
-        # a prior is left out, because it would depend on the structure
+        # A prior is left out, because it would depend on the structure.
         ridge = data.likelihood_objective(None if has_covariances else problem.ridge).ridge
         partition = data.trimming.start_partition(
             start_name, data.sample, engine, n_components, ridge, plan.rng, plan.stopping.deadline

@@ -50,7 +50,7 @@ class StepTask:
         """Run a pass over the source, and return the moments of all rows."""
         context = self.context
         if context is None and self.rule is not AssignmentRule.ASSIGNMENT:
-            context = collect_facts(source, self.engine, self.spec)
+            context = prepare_context(source, self.engine, self.spec)
         context = self.engine.begin_pass(context, self.parameters)
         sums = source.map_merge(self if context is self.context else replace(self, context=context))
         return self.engine.finish(sums, self.parameters, self.spec, context)
@@ -99,7 +99,7 @@ def _single_component_labels(block: Block) -> Array | NDArray[np.int32]:
     return np.minimum(labels, 0).astype(np.int32)
 
 
-def collect_facts(source: Source, engine: Engine[Any], spec: MomentSpec) -> PassContext:
+def prepare_context(source: Source, engine: Engine[Any], spec: MomentSpec) -> PassContext:
     """Return the statistics of all rows that the engine needs (`Engine.prepare`), cached for the source and `spec`."""
 
     def spread() -> Spread:

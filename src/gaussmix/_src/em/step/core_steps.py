@@ -7,7 +7,7 @@ from typing import Any
 
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import StopRule
-from gaussmix._src.em.step.accumulate import collect_facts
+from gaussmix._src.em.step.accumulate import prepare_context
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.engines.calls import EMSettings, RunHistory
 from gaussmix._src.families.base import Family
@@ -75,7 +75,7 @@ class CoreSteps:
         if algebra is None or terms is None or block is None or block.n_rows > LEAF_ROWS:
             return None
         em_settings = EMSettings(terms[0], self.stopping.tolerance, 0, prior=terms[1])
-        return block, collect_facts(self.source, self.engine, self.family.moment_spec(None)), algebra, em_settings
+        return block, prepare_context(self.source, self.engine, self.family.moment_spec(None)), algebra, em_settings
 
 
 def model_from_history(history: RunHistory, family: Family, noise: NoiseComponent | None = None) -> Model:

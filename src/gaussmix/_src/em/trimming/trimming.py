@@ -289,6 +289,7 @@ class _TrimmedStep:
 def _reweight_rows(
     block: Block, log_density: _LogDensityTask, rule: TrimmingRule, state: _TrimmingState | None = None
 ) -> list[Block]:
+    """Return a list with the block, in which rows have their weights in a pass; `Source.changed` requires a list."""
     state = state or _TrimmingState()
     weights = [rule.row_weights(log_density.call(leaf, state), leaf.row_weight) for leaf in block.split()]
     return [replace(block, row_weight=np.concatenate(weights))]
@@ -299,7 +300,7 @@ def trimming_cutoff(source: Source, engine: Engine[Any], model: Model) -> float 
     return source.rule_for(engine, model.parameters).cutoff if isinstance(source, TrimmedSource) else None
 
 
-def is_above_cutoff(block: Block, parameters: Parameters, engine: Engine[Any], cutoff: float) -> NDArray[np.bool_]:
+def are_above_cutoff(block: Block, parameters: Parameters, engine: Engine[Any], cutoff: float) -> NDArray[np.bool_]:
     """Return a Boolean array that is True for rows with a log density of at least `cutoff`."""
     return in_leaves(block, partial(engine.log_density, parameters=parameters)) >= cutoff
 

@@ -184,10 +184,8 @@ class TruncatedEngine(CompleteEngine):
         # Rows at multiples of `interval` in the source are sampled, so that the sample does not depend on the blocks.
         interval = max(1, context.n_rows // (MAX_SAMPLED_ROWS * K))
         sampled: Any = SampledCandidates(state.candidates[-block.first_row % interval :: interval])
-        return BlockMoments(
-            mass, first, squares, about, log_likelihood, block.total_weight, spec,
-            noise_mass=noise_mass, pass_counts=sampled,
-        )  # fmt: skip
+        totals = log_likelihood, block.total_weight
+        return BlockMoments(mass, first, squares, about, *totals, spec, noise_mass=noise_mass, pass_counts=sampled)
 
     def finish(
         self, sums: BlockMoments, parameters: Parameters | None, spec: MomentSpec, context: Any = None

@@ -159,9 +159,8 @@ class CompleteEngine(CoreRuns):
             *((None, None) if plan.rule is AssignmentRule.ASSIGNMENT else (block.log_prior, block.prior_indices)),
             plan.log_noise_density,
         )  # fmt: skip
-        sums = BlockMoments(
-            mass, first, second, plan.anchor, log_likelihood, block.total_weight, spec, noise_mass=noise_mass,
-        )  # fmt: skip
+        totals = log_likelihood, block.total_weight
+        sums = BlockMoments(mass, first, second, plan.anchor, *totals, spec, noise_mass=noise_mass)
         return sums, n_distant, n_active
 
     def _sum_leaves(

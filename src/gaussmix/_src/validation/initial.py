@@ -146,14 +146,7 @@ def check_assignment(
         row = np.argwhere(np.ma.getmaskarray(assignment))[0, 0]
         raise ValueError(f"{origin} is masked in row {row}. Give every row a component, or pass labels=….")
     if array.shape == (n_rows,) and array.dtype.kind in "iu":
-        if array.min() < -has_noise or array.max() >= n_components:
-            raise ValueError(
-                f"{origin} contains the labels {array.min()} … {array.max()}; with n_components={n_components} they "
-                f"must lie in 0 … {n_components - 1}."
-            )
-        counts = np.bincount(array + 1, row_weight, n_components + 1)[1:]
-        _check_all_have_rows(origin, counts.astype(np.float64))
-        return array.astype(np.int32)
+        return _check_component_labels(origin, array, row_weight, n_components, has_noise)
     if array.shape == (n_rows,) and array.dtype.kind in "fb":
         raise ValueError(f"{origin} contains labels of type {array.dtype}. Convert them by .astype(int).")
     widths = (n_components, n_components + 1) if has_noise else (n_components,)
@@ -164,7 +157,24 @@ def check_assignment(
             f"{origin} {has}. Pass {names}integer labels of shape ({n_rows},) or responsibilities of shape "
             f"({n_rows}, {n_components})."
         )
-    table = copied(array)
+    return _check_responsibilities(origin, copied(array), row_weight, n_components)
+
+
+def _check_component_labels(
+    origin: str, labels: NDArray[Any], row_weight: Array | None, n_components: int, has_noise: bool
+) -> NDArray[np.int32]:
+    """Check and return integer labels (n_rows,); `origin` names their origin in messages."""
+    if labels.min() < -has_noise or labels.max() >= n_components:
+        raise ValueError(
+            f"{origin} contains the labels {labels.min()} … {labels.max()}; with n_components={n_components} they "
+            f"must lie in 0 … {n_components - 1}."
+        )
+    _check_all_have_rows(origin, np.bincount(labels + 1, row_weight, n_components + 1)[1:].astype(np.float64))
+    return labels.astype(np.int32)
+
+
+def _check_responsibilities(origin: str, table: Array, row_weight: Array | None, n_components: int) -> Array:
+    """Check responsibilities (n_rows, n_components), and return them without the column of the noise component."""
     wrong = ~(np.abs(table.sum(axis=1) - 1) <= 1e-6) | (table < 0).any(axis=1)
     if wrong.any():
         row = int(wrong.argmax())

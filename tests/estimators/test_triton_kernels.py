@@ -126,7 +126,7 @@ def test_a_pass_uses_kernels_for_at_most_64_components_without_labels(
     block = replace(on_device(Block(0, rng.normal(size=(99, n_features)))), log_prior=log_prior)
     step = passes.Pass(block, replace(parameters, log_noise_density=log_noise), n_components)
     step._joint_density.theta = np.zeros((n_components, (n_features + 1) * (n_features + 2) // 2))
-    assert (step._kernels(second)[0] is not None) == is_used
+    assert (step._begin_kernels(second)[0] is not None) == is_used
 
 
 def test_a_step_of_kernels_with_distant_rows_equals_the_step_of_numpy_rows(has_kernels, rng):

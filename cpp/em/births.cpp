@@ -121,7 +121,7 @@ Group project_on_axes(const KernelTable& kernels, const Group& group, Index n_ax
         [&, i = 0](Index, Index j, double value) mutable { offsets.rows[i++] = (value - means[j]) / unit[j]; });
     const EmView em = view_group({group.n_rows, d, offsets.rows.data(), group.weight.data()}, true);
     Values centre = zeros(d), second = zeros(d * d);
-    if (!sum_all(kernels, em, execution, centre.data(), second.data())) return {};
+    if (!find_scatter(kernels, em, execution, centre.data(), second.data())) return {};
     const Values axes = own_axes(kernels, {1, d, second.data(), nullptr}, execution.interrupt.listener()).axes;
     Group projected{group.n_rows, n_axes, zeros(group.n_rows * n_axes), group.weight};
     offsets.each_value([&](Index row, Index j, double value) {
@@ -309,7 +309,7 @@ private:
             for (Index row = 0; row < n_rows; ++row) weight[row] *= half == 0 ? first[row] : 1 - first[row];
             const double mass = pair.weights[half] = sum(weight.data(), n_rows);
             const EmView em = view_group({n_rows, d, group.rows.data(), weight.data()}, is_full);
-            if (!sum_all(kernels_, em, execution_, &pair.means[half * d], second.data())) return std::nullopt;
+            if (!find_scatter(kernels_, em, execution_, &pair.means[half * d], second.data())) return std::nullopt;
             for (double& value : second) value /= mass;
             if (second_ == Second::trace) second = {sum(second.data(), d) / static_cast<double>(d)};
             pair.covariances.insert(pair.covariances.end(), second.begin(), second.end());

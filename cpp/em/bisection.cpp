@@ -144,7 +144,7 @@ Bisection bisect(const KernelTable& kernels, const GroupView& group, bool is_ful
     const Index n = group.n_rows, d = group.n_features;
     const EmView em = view_group(group, is_full);
     Bisection bisection{-kInfinity, is_full, zeros(d), zeros(em.algebra.size(d)), {}};
-    if (!sum_all(kernels, em, execution, bisection.middle.data(), bisection.whitening.data())) return bisection;
+    if (!find_scatter(kernels, em, execution, bisection.middle.data(), bisection.whitening.data())) return bisection;
     Values units(scale, scale + d);
     // Two nested loops visit all values, because a single loop would spend half of the time on divisions that compute
     // the row index.

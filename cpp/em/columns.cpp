@@ -132,7 +132,7 @@ private:
 
     double variance_of_rows() const {
         double mean, sum_of_squares;
-        if (!sum_all(kernels_, task_.em, execution_, &mean, &sum_of_squares)) return 1;
+        if (!find_scatter(kernels_, task_.em, execution_, &mean, &sum_of_squares)) return 1;
         return std::max(sum_of_squares / task_.em.total_weight, std::numeric_limits<double>::min());
     }
 

@@ -8,7 +8,7 @@ namespace gaussmix {
 
 namespace {
 
-bool is_one(const RowWeightView& weight, Index n_rows) {
+bool are_ones(const RowWeightView& weight, Index n_rows) {
     for (Index row = 0; row < n_rows && weight.data != nullptr; ++row) {
         if (weight.data[row * weight.stride] != 1) return false;
     }
@@ -24,7 +24,7 @@ EStep::EStep(const KernelTable& kernels, const EmView& task, const Execution& ex
       execution_(execution),
       n_components_(task.n_components),
       d_(task.rows.n_features),
-      row_weight_(is_one(task.row_weight, task.rows.n_rows) ? RowWeightView{} : task.row_weight),
+      row_weight_(are_ones(task.row_weight, task.rows.n_rows) ? RowWeightView{} : task.row_weight),
       log_scale_(zeros(n_components_ + task.has_noise())),
       origin_means_(zeros(n_components_ * d_)) {
     if (task.is_variational()) posterior_.emplace(kernels, *task.prior, algebra_, n_components_, d_);
@@ -36,11 +36,11 @@ double EStep::added_by_prior(const Mixture& mixture) const {
 }
 
 bool EStep::expect(const Mixture& mixture, const double* anchor, Moments& moments) {
-    if (task_.is_incomplete) return expect_true_rows(mixture, moments.view());
-    const bool has_one_matrix = moments.has_one_matrix;
-    const Shape shape{n_components_,  d_,         algebra_.factor_shape(),
-                      has_one_matrix, Rule::soft, has_one_matrix ? Second::none : algebra_.second()};
-    StepView step_task{shape, task_.rows, row_weight_, {}, {}, task_.row_prior};
+    if (task_.is_incomplete) return expect_incomplete(mixture, moments.view());
+    const bool uses_total = moments.uses_total;
+    const Shape shape{n_components_, d_,         algebra_.factor_shape(),
+                      uses_total,    Rule::soft, uses_total ? Second::none : algebra_.second()};
+    StepView pass{shape, task_.rows, row_weight_, {}, {}, task_.row_prior};
     if (posterior_) {
         posterior_->update(mixture);
         std::copy_n(posterior_->log_weights(), n_components_, log_scale_.begin());
@@ -49,23 +49,23 @@ bool EStep::expect(const Mixture& mixture, const double* anchor, Moments& moment
     }
     add_peaks(algebra_, d_, mixture, n_components_, log_scale_.data());
     const double* means = mixture.means.data();
-    if (has_one_matrix) {
-        step_task.rows.origin = task_.total.centre;
+    if (uses_total) {
+        pass.rows.origin = task_.total.centre;
         for (Index i = 0; i < n_components_ * d_; ++i) origin_means_[i] = means[i] - task_.total.centre[i % d_];
         means = origin_means_.data();
     }
     ParametersView parameters{
         log_scale_.data(), means,
-        has_one_matrix ? mixture.factors.data() : factor_of_each(algebra_, mixture, n_components_, repeated_),
-        has_one_matrix ? nullptr : anchor};
+        uses_total ? mixture.factors.data() : all_factors(algebra_, mixture, n_components_, factors_),
+        uses_total ? nullptr : anchor};
     if (task_.has_noise()) parameters.log_noise_density = log_scale_.back() - task_.log_noise_volume;
-    return gaussmix::step(kernels_, step_task, parameters, execution_, moments.view());
+    return gaussmix::step(kernels_, pass, parameters, execution_, moments.view());
 }
 
 // Sums the expected moments of incomplete rows about the means of the components. The kernels for incomplete rows have
 // only triangular factors and sum no traces, so the second moments of spherical components are summed over the features
 // here.
-bool EStep::expect_true_rows(const Mixture& mixture, const MomentsView& out) {
+bool EStep::expect_incomplete(const Mixture& mixture, const MomentsView& out) {
     const bool is_trace = algebra_.second() == Second::trace;
     IncompleteView task{};
     task.shape = {n_components_, d_,         FactorShape::triangular,
@@ -75,33 +75,33 @@ bool EStep::expect_true_rows(const Mixture& mixture, const MomentsView& out) {
     task.prior = task_.row_prior;
     task.error = task_.error;
     kernels_.log(mixture.weights.data(), n_components_, log_scale_.data());
-    squares_.resize(is_trace ? n_components_ * d_ : 0);
+    second_by_feature_.resize(is_trace ? n_components_ * d_ : 0);
     MomentsView sums = out;
-    if (is_trace) sums.second = squares_.data();
+    if (is_trace) sums.second = second_by_feature_.data();
     const double* means = mixture.means.data();
-    if (!step_incomplete(kernels_, task, {log_scale_.data(), means, triangles(mixture), means}, execution_, sums,
-                         &patterns_)) {
+    if (!step_incomplete(kernels_, task, {log_scale_.data(), means, triangular_factors(mixture), means}, execution_,
+                         sums, &patterns_)) {
         return false;
     }
     if (!is_trace) return true;
     for (Index k = 0; k < n_components_; ++k) {
         out.second[k] = 0;
-        for (Index j = 0; j < d_; ++j) out.second[k] += squares_[k * d_ + j];
+        for (Index j = 0; j < d_; ++j) out.second[k] += second_by_feature_[k * d_ + j];
     }
     return true;
 }
 
 // Returns triangular whitening factors, one for each component.
-const double* EStep::triangles(const Mixture& mixture) {
+const double* EStep::triangular_factors(const Mixture& mixture) {
     if (algebra_.factor_shape() == FactorShape::triangular)
-        return factor_of_each(algebra_, mixture, n_components_, repeated_);
-    repeated_.assign(n_components_ * d_ * d_, 0.0);
+        return all_factors(algebra_, mixture, n_components_, factors_);
+    factors_.assign(n_components_ * d_ * d_, 0.0);
     const Index size = algebra_.size(d_);
     for (Index k = 0; k < n_components_; ++k) {
         const double* factor = mixture.factors.data() + (algebra_.is_shared() ? 0 : k * size);
-        for (Index j = 0; j < d_; ++j) repeated_[(k * d_ + j) * d_ + j] = factor[size == 1 ? 0 : j];
+        for (Index j = 0; j < d_; ++j) factors_[(k * d_ + j) * d_ + j] = factor[size == 1 ? 0 : j];
     }
-    return repeated_.data();
+    return factors_.data();
 }
 
 }  // namespace gaussmix

@@ -12,7 +12,7 @@ public:
     EStep(const KernelTable& kernels, const EmView& task, const Execution& execution);
 
     // Sums moments about the reference points `anchor`, (n_components, n_features), or about the mean of all rows if
-    // `moments.has_one_matrix` is true. Returns false if interrupted.
+    // `moments.uses_total` is true. Returns false if interrupted.
     bool expect(const Mixture& mixture, const double* anchor, Moments& moments);
 
     // Returns the term that the prior adds to the log-likelihood in the objective, in nats. `mixture` must be the
@@ -24,8 +24,8 @@ public:
     const RowWeightView& row_weight() const { return row_weight_; }
 
 private:
-    bool expect_true_rows(const Mixture& mixture, const MomentsView& out);
-    const double* triangles(const Mixture& mixture);
+    bool expect_incomplete(const Mixture& mixture, const MomentsView& out);
+    const double* triangular_factors(const Mixture& mixture);
 
     const KernelTable& kernels_;
     const EmView& task_;
@@ -33,7 +33,7 @@ private:
     const Execution execution_;
     const Index n_components_, d_;
     const RowWeightView row_weight_;
-    Values log_scale_, origin_means_, repeated_, squares_;
+    Values log_scale_, origin_means_, factors_, second_by_feature_;
     Patterns patterns_;                       // patterns of missing values, which the first pass finds
     std::optional<Approximation> posterior_;  // posterior of variational Bayes
 };

@@ -58,7 +58,8 @@ struct EmView {
     double work_of_step() const { return static_cast<double>(rows.n_rows * n_components); }
     bool is_variational() const { return prior != nullptr && !prior->is_map; }
     bool has_noise() const { return log_noise_volume < kInfinity; }
-    bool has_one_matrix() const { return algebra.is_one_matrix() && !is_incomplete && !has_noise(); }
+    // Checks whether EM can use `total` instead of summing second moments.
+    bool can_use_total() const { return algebra.is_one_matrix() && !is_incomplete && !has_noise(); }
 };
 
 }  // namespace gaussmix

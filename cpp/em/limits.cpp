@@ -50,7 +50,8 @@ void LimitChecks::whiten_offsets(const Mixture& mixture, const double* anchor) {
     }
 }
 
-double LimitChecks::product(Index k, Index l) const {
+// Returns the scalar product of the whitened offsets of components k and l.
+double LimitChecks::offset_product(Index k, Index l) const {
     double total = 0;
     for (Index j = 0; j < d_; ++j) total += offsets_[k * d_ + j] * offsets_[l * d_ + j];
     return total;
@@ -64,9 +65,9 @@ double LimitChecks::cancellation(const Mixture& mixture, const double* anchor) {
     baseline::Poll poll(listener_);
     for (Index k = 0; k < n_components_ && !poll.is_cancelled(n_components_ * d_); ++k) {
         double total = 0;
-        if (!algebra_.is_shared()) total = product(k, k);
+        if (!algebra_.is_shared()) total = offset_product(k, k);
         for (Index l = 0; l < n_components_ && algebra_.is_shared(); ++l) {
-            total += std::fabs(product(k, l)) * std::sqrt(mixture.weights[k] * mixture.weights[l]);
+            total += std::fabs(offset_product(k, l)) * std::sqrt(mixture.weights[k] * mixture.weights[l]);
         }
         if (!(total <= largest)) largest = total;
     }
@@ -76,7 +77,7 @@ double LimitChecks::cancellation(const Mixture& mixture, const double* anchor) {
 bool LimitChecks::can_use_common_centre(const Mixture& mixture) {
     whiten_offsets(mixture, nullptr);
     double farthest = 0;
-    for (Index k = 0; k < n_components_; ++k) farthest = std::max(farthest, product(k, k));
+    for (Index k = 0; k < n_components_; ++k) farthest = std::max(farthest, offset_product(k, k));
     const double squared = task_.limits.max_mean_distance * task_.limits.max_mean_distance;
     return farthest <= squared &&
            (is_known_accurate_ || cancellation(mixture, nullptr) <= task_.limits.max_cancellation);

@@ -23,7 +23,7 @@ public:
 private:
     double cancellation(const Mixture& mixture, const double* anchor);
     void whiten_offsets(const Mixture& mixture, const double* anchor);
-    double product(Index k, Index l) const;
+    double offset_product(Index k, Index l) const;
 
     const EmView& task_;
     const Algebra algebra_;

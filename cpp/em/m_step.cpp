@@ -14,14 +14,14 @@ constexpr double kLeastMass = 0x1p-900;
 
 }  // namespace
 
-Moments::Moments(const EmView& task, bool is_pooled)
+Moments::Moments(const EmView& task, bool with_total)
     : mass(zeros(task.n_components)), first(zeros(task.n_components * task.rows.n_features)) {
-    pool(task, is_pooled);
+    allocate(task, with_total);
 }
 
-void Moments::pool(const EmView& task, bool is_pooled) {
-    has_one_matrix = is_pooled;
-    const Index n_second = is_pooled ? 1 : task.n_components;
+void Moments::allocate(const EmView& task, bool with_total) {
+    uses_total = with_total;
+    const Index n_second = with_total ? 1 : task.n_components;
     second.resize(n_second * task.algebra.size(task.rows.n_features));
 }
 
@@ -37,11 +37,13 @@ MStep::MStep(const KernelTable& kernels, const EmView& task, Listener listener)
 
 bool MStep::maximise(Moments& moments, const double* anchor, const double* covariances, Mixture& following) {
     const PackedPriorView* prior = task_.prior;
-    const double added = prior != nullptr && prior->is_map ? prior->weight_concentration / prior->weight_unit : 0;
+    // number of rows by which a MAP estimate raises the mass of each component
+    const double prior_mass = prior != nullptr && prior->is_map ? prior->weight_concentration / prior->weight_unit : 0;
     const double total = sum(moments.mass.data(), n_components_),
-                 all = total + static_cast<double>(n_components_) * added;
+                 total_with_prior = total + static_cast<double>(n_components_) * prior_mass;
     for (Index k = 0; k < n_components_; ++k) {
-        if (prior == nullptr || !prior->has_fixed_weights) following.weights[k] = (moments.mass[k] + added) / all;
+        if (prior == nullptr || !prior->has_fixed_weights)
+            following.weights[k] = (moments.mass[k] + prior_mass) / total_with_prior;
         if (!(moments.mass[k] / total > (task_.is_variational() ? kLeastMass : task_.limits.min_weight))) return false;
     }
     if (task_.has_noise()) {
@@ -49,15 +51,15 @@ bool MStep::maximise(Moments& moments, const double* anchor, const double* covar
         for (double& weight : following.weights) weight *= 1 - fraction;
         following.weights.back() = fraction;
     }
-    if (moments.has_one_matrix) std::copy(task_.total.second, task_.total.second + d_ * d_, moments.second.begin());
+    if (moments.uses_total) std::copy(task_.total.second, task_.total.second + d_ * d_, moments.second.begin());
     for (Index k = 0; k < n_components_; ++k) {
-        double* second = moments.second.data() + (moments.has_one_matrix ? 0 : k * algebra_.size(d_));
-        move_to_mean(k, moments.has_one_matrix ? task_.total.centre : anchor + k * d_, moments, following, second);
+        double* second = moments.second.data() + (moments.uses_total ? 0 : k * algebra_.size(d_));
+        move_to_mean(k, moments.uses_total ? task_.total.centre : anchor + k * d_, moments, following, second);
         degrees_[k] = moments.mass[k];
         if (prior != nullptr) apply_prior(k, moments.mass[k], following.means.data() + k * d_, second);
         add_ridge(degrees_[k], second);
     }
-    if (algebra_.is_shared() && !moments.has_one_matrix) pool(moments.second);
+    if (algebra_.is_shared() && !moments.uses_total) pool(moments.second);
     const SecondSumsView scatter{n_components_, d_, degrees_.data(), moments.second.data()};
     update(kernels_, algebra_, scatter, covariances, listener_, following.covariances.data());
     return true;
@@ -100,11 +102,11 @@ void MStep::move_to_mean(Index k, const double* anchor, Moments& moments, Mixtur
 // degrees of freedom of the prior, even if components share a covariance.
 void MStep::apply_prior(Index k, double mass, double* mean, double* second) {
     const PackedPriorView& prior = *task_.prior;
-    const double shrinkage = prior.mean_precision / prior.weight_unit, part = shrinkage / (mass + shrinkage);
+    const double shrinkage = prior.mean_precision / prior.weight_unit, fraction = shrinkage / (mass + shrinkage);
     const Index size = algebra_.size(d_);
     double* offset = offset_.data();
     for (Index j = 0; j < d_; ++j) {
-        const double result = mean[j] + part * (prior.mean[j] - mean[j]);
+        const double result = mean[j] + fraction * (prior.mean[j] - mean[j]);
         offset[j] = mean[j] - result;
         mean[j] = result;
     }
@@ -113,9 +115,8 @@ void MStep::apply_prior(Index k, double mass, double* mean, double* second) {
     add_squares(offset, mass, second);
     for (Index j = 0; j < d_; ++j) offset[j] = mean[j] - prior.mean[j];
     add_squares(offset, shrinkage, second);
-    const double times = algebra_.shape == Across::nothing ? static_cast<double>(d_) : 1;
     for (Index i = 0; i < size && (k == 0 || !algebra_.is_shared()); ++i) {
-        second[i] += times * prior.scale[i] / prior.weight_unit;
+        second[i] += algebra_.features_per_variance(d_) * prior.scale[i] / prior.weight_unit;
     }
     const bool is_divided = algebra_.is_shared() && !prior.is_map;
     degrees_[k] += prior.dof / prior.weight_unit / (is_divided ? static_cast<double>(n_components_) : 1);
@@ -127,6 +128,7 @@ void MStep::pool(Values& second) const {
     for (Index i = size; i < n_components_ * size; ++i) second[i % size] += second[i];
 }
 
+// Adds `factor` times the square v v' of a vector v to the second moments of a component.
 void MStep::add_squares(const double* vector, double factor, double* second) const {
     for (Index i = 0; i < d_; ++i) {
         const double scaled = vector[i] * factor;
@@ -139,6 +141,7 @@ void MStep::add_squares(const double* vector, double factor, double* second) con
     }
 }
 
+// Adds the ridge, multiplied by `mass`, to the second moments of a component.
 void MStep::add_ridge(double mass, double* second) const {
     const Index stride = algebra_.variance_stride(d_);
     for (Index j = 0; j < d_; ++j) second[j * stride] += mass * task_.ridge[j];

@@ -5,17 +5,17 @@
 namespace gaussmix {
 
 struct Moments {  // sums over all rows, weighted by responsibilities, and the other results of an E-step
-    Moments(const EmView& task, bool is_pooled);
+    Moments(const EmView& task, bool with_total);
 
-    // If `has_one_matrix` is true, `first` is about the mean of all rows, and the second moments are `EmView::total`.
+    // If `uses_total` is true, `first` is about the mean of all rows, and the second moments are `EmView::total`.
     // Otherwise, each component has a reference point (anchor), and `second` has second moments for each component.
-    bool has_one_matrix;
+    bool uses_total;
     Values mass, first, second;
     double noise = 0;  // total responsibility of the noise component
     double log_likelihood = 0, n_distant = 0, n_active = 0;
 
-    // Selects whether the second moments are pooled, and allocates memory for them.
-    void pool(const EmView& task, bool is_pooled);
+    // Sets `uses_total`, and allocates memory for the second moments.
+    void allocate(const EmView& task, bool with_total);
     MomentsView view() {
         return {&log_likelihood, &n_distant, &n_active, mass.data(), first.data(), second.data(), &noise};
     }
@@ -31,9 +31,9 @@ public:
     // violates `Limits`.
     bool maximise(Moments& moments, const double* anchor, const double* covariances, Mixture& following);
 
-    // Makes the same M-step as `maximise` for components that share one full covariance, but from second moments about
-    // points near the new means, `anchor`. The operations have the same order as in `initial_models`
-    // (em/step/maximise.py).
+    // Makes the same M-step as `maximise` for components that share one full covariance, but from the second moments of
+    // each component about a point near its new mean, `anchor`, instead of `EmView::total`. The operations have the
+    // same order as in `initial_models` (em/step/maximise.py).
     bool maximise_pooled(Moments& moments, const double* anchor, Mixture& following);
 
 private:

@@ -33,7 +33,7 @@ Mixture select_components(const Mixture& mixture, const Indices& indices) {
     return result;
 }
 
-const double* factor_of_each(const Algebra& algebra, const Mixture& mixture, Index n_components, Values& memory) {
+const double* all_factors(const Algebra& algebra, const Mixture& mixture, Index n_components, Values& memory) {
     if (!algebra.is_shared()) return mixture.factors.data();
     memory.clear();
     for (Index k = 0; k < n_components; ++k) {
@@ -50,7 +50,7 @@ Values evaluate(const KernelTable& kernels, const Algebra& algebra, const Mixtur
                                                                               : n_components;
     Values result = zeros(rows.n_rows * n_each), memory;
     const Shape shape{n_components, rows.n_features, algebra.factor_shape(), false, Rule::soft, Second::none};
-    const double* factors = factor_of_each(algebra, mixture, n_components, memory);
+    const double* factors = all_factors(algebra, mixture, n_components, memory);
     const ParametersView parameters{log_scale.data(), mixture.means.data(), factors, nullptr};
     if (!evaluate(kernels, shape, rows, parameters, output, execution, result.data())) return {};
     return result;

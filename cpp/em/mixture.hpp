@@ -54,7 +54,7 @@ inline double variance(const Algebra& algebra, Index d, const Mixture& mixture, 
 }
 
 // Returns whitening factors, one for each component. If components share a factor, it is repeated in `memory`.
-const double* factor_of_each(const Algebra& algebra, const Mixture& mixture, Index n_components, Values& memory);
+const double* all_factors(const Algebra& algebra, const Mixture& mixture, Index n_components, Values& memory);
 
 // Computes the results for single rows that `output` selects, for example responsibilities. `log_scale`,
 // (n_components,), has the constant terms of the log densities. The result is empty if interrupted.

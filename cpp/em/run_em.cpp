@@ -13,11 +13,11 @@ namespace gaussmix {
 
 namespace {
 
-// Replaces each centre by the mean of its rows, and sums the moments of these rows about this mean. `assignment`
-// assigns rows to centres; if `assignment` is empty, each row belongs to its nearest centre. Returns false if a
-// component has no rows, or if interrupted.
-bool gather(const KernelTable& kernels, const EmView& task, const Execution& execution, Index n_components,
-            const AssignmentView& assignment, double* centres, double* mass, double* first, double* second) {
+// Replaces each centre by the mean of its rows, and then sums the moments of these rows about the new centre.
+// `assignment` assigns rows to centres; if `assignment` is empty, each row belongs to its nearest centre. Returns false
+// if a centre has no rows, or if interrupted.
+bool sum_about_means(const KernelTable& kernels, const EmView& task, const Execution& execution, Index n_components,
+                     const AssignmentView& assignment, double* centres, double* mass, double* first, double* second) {
     const Index d = task.rows.n_features;
     const Index n_factors = task.unit == nullptr ? 1 : d;
     Values factors(n_components * n_factors, 1.0);
@@ -41,26 +41,22 @@ bool gather(const KernelTable& kernels, const EmView& task, const Execution& exe
     return sum_up(task.algebra.second(), centres);
 }
 
-class Loop {
+// Performs single EM steps. Each step checks that its result does not violate `Limits`.
+class EmSteps {
 public:
-    Loop(const KernelTable& kernels, const EmView& task, const Execution& execution)
+    EmSteps(const KernelTable& kernels, const EmView& task, const Execution& execution)
         : kernels_(kernels),
           task_(task),
           execution_(execution),
           e_step_(kernels, task, execution),
           m_step_(kernels, task, execution.interrupt.listener()),
           checks_(task, execution.interrupt.listener()),
-          moments_(task, task.has_one_matrix()) {}
+          moments_(task, task.can_use_total()) {}
 
-    Mixture state(const MixtureView& mixture) const {
+    Mixture copy(const MixtureView& mixture) const {
         Mixture result(task_.algebra, task_.n_components, task_.rows.n_features, task_.has_noise());
         result.read(mixture.weights, mixture.means, mixture.covariances);
         return result;
-    }
-
-    bool factorise(Mixture& mixture) const {
-        return gaussmix::factorise(kernels_, task_.algebra, task_.rows.n_features, execution_.interrupt.listener(),
-                                   mixture);
     }
 
     // Performs an M-step from the responsibilities or labels in `assignment`. If `assignment` is empty, each row
@@ -71,18 +67,18 @@ public:
         const double* anchor = nearby.means.data();
         // Without responsibilities, `following` may contain only means, so there are no covariances to start from.
         const double* covariances = assignment.responsibilities == nullptr ? nullptr : nearby.covariances.data();
-        moments_.pool(task_, false);
-        return gather(kernels_, task_, execution_, task_.n_components, assignment, nearby.means.data(),
-                      moments_.mass.data(), moments_.first.data(), moments_.second.data()) &&
-               (task_.has_one_matrix() ? m_step_.maximise_pooled(moments_, anchor, following)
-                                       : m_step_.maximise(moments_, anchor, covariances, following)) &&
-               is_sound(following, anchor);
+        moments_.allocate(task_, false);
+        return sum_about_means(kernels_, task_, execution_, task_.n_components, assignment, nearby.means.data(),
+                               moments_.mass.data(), moments_.first.data(), moments_.second.data()) &&
+               (task_.can_use_total() ? m_step_.maximise_pooled(moments_, anchor, following)
+                                      : m_step_.maximise(moments_, anchor, covariances, following)) &&
+               factorise_and_check(following, anchor);
     }
 
     // Performs an E-step and an M-step, and writes the mean log-likelihood and the mean objective. Returns false if the
     // result violates `Limits`, or if interrupted.
     bool step(const Mixture& current, Mixture& following, double& log_likelihood, double& objective) {
-        moments_.pool(task_, task_.has_one_matrix() && checks_.can_use_common_centre(current));
+        moments_.allocate(task_, task_.can_use_total() && checks_.can_use_common_centre(current));
         const double *means = current.means.data(), *covariances = current.covariances.data();
         if (!e_step_.expect(current, means, moments_)) return false;
         log_likelihood = moments_.log_likelihood / task_.total_weight;
@@ -91,21 +87,22 @@ public:
         if (task_.prior != nullptr)
             objective += e_step_.added_by_prior(current) / (task_.prior->weight_unit * task_.total_weight);
         if (!m_step_.maximise(moments_, means, covariances, following)) return false;
-        if (is_sound(following, moments_.has_one_matrix ? nullptr : means)) return true;
+        if (factorise_and_check(following, moments_.uses_total ? nullptr : means)) return true;
         if (task_.is_incomplete) return false;
-        moments_.pool(task_, false);
+        moments_.allocate(task_, false);
         // The second attempt uses reference points near the new means, so that the moments lose no digits when they are
         // converted to moments about the new means.
         const Values nearby = following.means;
         return e_step_.expect(current, nearby.data(), moments_) &&
-               m_step_.maximise(moments_, nearby.data(), covariances, following) && is_sound(following, nearby.data());
+               m_step_.maximise(moments_, nearby.data(), covariances, following) &&
+               factorise_and_check(following, nearby.data());
     }
 
 private:
     // Performs the same M-step as `begin`, but in a single pass over the rows. Returns false if responsibilities or the
     // second moments of all rows are not given, if the result violates `Limits`, or if interrupted.
     bool begin_with_total(const AssignmentView& assignment, Mixture& following) {
-        if (!task_.has_one_matrix() || task_.total.centre == nullptr || assignment.responsibilities == nullptr) {
+        if (!task_.can_use_total() || task_.total.centre == nullptr || assignment.responsibilities == nullptr) {
             return false;
         }
         const Index d = task_.rows.n_features;
@@ -113,11 +110,14 @@ private:
         StepView pass{shape, task_.rows, e_step_.row_weight(), assignment, {}};
         pass.rows.origin = task_.total.centre;
         return gaussmix::step(kernels_, pass, {}, execution_, moments_.view()) &&
-               m_step_.maximise(moments_, nullptr, nullptr, following) && is_sound(following, nullptr);
+               m_step_.maximise(moments_, nullptr, nullptr, following) && factorise_and_check(following, nullptr);
     }
 
-    bool is_sound(Mixture& mixture, const double* anchor) {
-        return (task_.is_variational() || !checks_.has_rounding_variance(mixture)) && factorise(mixture) &&
+    // Computes the whitening factors of the result of an M-step. Returns false if a covariance is singular, or if the
+    // result violates `Limits`. `anchor` has the reference points of the moments, and is null for the mean of all rows.
+    bool factorise_and_check(Mixture& mixture, const double* anchor) {
+        return (task_.is_variational() || !checks_.has_rounding_variance(mixture)) &&
+               factorise(kernels_, task_.algebra, task_.rows.n_features, execution_.interrupt.listener(), mixture) &&
                checks_.is_accurate(mixture, anchor);
     }
 
@@ -132,39 +132,41 @@ private:
 
 }  // namespace
 
-bool sum_all(const KernelTable& kernels, const EmView& task, const Execution& execution, double* mean, double* second) {
+bool find_scatter(const KernelTable& kernels, const EmView& task, const Execution& execution, double* mean,
+                  double* scatter) {
     const std::int32_t label = 0;
     double mass;
     Values first = zeros(task.rows.n_features);
     std::fill_n(mean, task.rows.n_features, 0.0);
-    return gather(kernels, task, execution, 1, {&label, nullptr, 0, 0}, mean, &mass, first.data(), second);
+    return sum_about_means(kernels, task, execution, 1, {&label, nullptr, 0, 0}, mean, &mass, first.data(), scatter);
 }
 
 bool find_total(const KernelTable& kernels, EmView& em, const Execution& execution, TotalMoments& memory) {
-    if (!em.has_one_matrix() || em.total.centre != nullptr) return true;
+    if (!em.can_use_total() || em.total.centre != nullptr) return true;
     const Index d = em.rows.n_features;
     memory = {zeros(d), zeros(d * d)};
     em.total = {memory.centre.data(), memory.second.data()};
-    return sum_all(kernels, em, execution, memory.centre.data(), memory.second.data());
+    return find_scatter(kernels, em, execution, memory.centre.data(), memory.second.data());
 }
 
 bool begin_em(const KernelTable& kernels, const EmView& task, const Execution& execution,
               const AssignmentView& assignment, MixtureView mixture) {
-    Loop loop(kernels, task, execution);
-    Mixture start = loop.state(mixture);
-    if (!loop.begin(assignment, start)) return false;
+    EmSteps em(kernels, task, execution);
+    Mixture start = em.copy(mixture);
+    if (!em.begin(assignment, start)) return false;
     start.write(mixture);
     return !execution.interrupt.has_come();
 }
 
 bool run_em(const KernelTable& kernels, const EmView& task, const Execution& execution, MixtureView mixture,
             Values& log_likelihoods, Values* objectives) {
-    Loop loop(kernels, task, execution);
-    Mixture current = loop.state(mixture), following = current;
-    if (!loop.factorise(current)) return !execution.interrupt.has_come();
+    EmSteps em(kernels, task, execution);
+    Mixture current = em.copy(mixture), following = current;
+    if (!factorise(kernels, task.algebra, task.rows.n_features, execution.interrupt.listener(), current))
+        return !execution.interrupt.has_come();
     const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(task.seconds);
     double previous = task.previous_objective, log_likelihood = 0, objective = 0;
-    while (loop.step(current, following, log_likelihood, objective)) {
+    while (em.step(current, following, log_likelihood, objective)) {
         std::swap(current, following);
         log_likelihoods.push_back(log_likelihood);
         if (objectives != nullptr && task.prior != nullptr) objectives->push_back(objective);

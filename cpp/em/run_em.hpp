@@ -11,9 +11,10 @@ struct Steps {  // tolerance and maximum number of steps of an EM run
     Index limit;
 };
 
-// Writes the mean of all rows, and the sum of second moments about this mean. Returns false if the rows have no weight,
-// or if interrupted.
-bool sum_all(const KernelTable& kernels, const EmView& task, const Execution& execution, double* mean, double* second);
+// Computes the mean of all rows, and the sums of second moments about this mean (`scatter`), which are not divided by
+// the weight. Returns false if the rows have no weight, or if interrupted.
+bool find_scatter(const KernelTable& kernels, const EmView& task, const Execution& execution, double* mean,
+                  double* scatter);
 
 struct TotalMoments {  // memory of `EmView::total`
     Values centre, second;

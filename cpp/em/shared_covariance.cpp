@@ -100,7 +100,7 @@ double SharedCovariance::log_det_change(const Values& u, double factor) const {
     Values ratios = variance_ratios(u, factor);
     const auto count = static_cast<Index>(ratios.size());
     kernels_.log(ratios.data(), count, ratios.data());
-    return sum(ratios.data(), count) * (algebra_.second() == Second::trace ? static_cast<double>(d_) : 1);
+    return sum(ratios.data(), count) * algebra_.features_per_variance(d_);
 }
 
 double SharedCovariance::merge_gain(const Values& gap, double one, double other) const {

@@ -160,11 +160,11 @@ double Approximation::weigh(const double* mass, Index n, double* expected_logs) 
 void Approximation::moments(const double* dof, const double* log_dets, Index n, double* expected, double* normalisers) {
     const bool is_full = algebra_.second() == Second::full;
     const Index n_each = is_full ? d_ : 1;
-    const double features = static_cast<double>(d_), times = algebra_.shape == Across::nothing ? features : 1;
+    const double features = static_cast<double>(d_), features_per_variance = algebra_.features_per_variance(d_);
     values_.resize(n * n_each);
     Values shapes = zeros(n), log_shapes = zeros(n);
     for (Index i = 0; i < n; ++i) {
-        shapes[i] = 0.5 * times * dof[i];
+        shapes[i] = 0.5 * features_per_variance * dof[i];
         for (Index j = 0; j < n_each; ++j) {
             values_[i * n_each + j] = is_full ? 0.5 * (dof[i] - static_cast<double>(j)) : shapes[i];
         }

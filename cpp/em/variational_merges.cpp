@@ -20,7 +20,6 @@ public:
           n_(static_cast<Index>(mixture.weights.size())),
           mixture_(mixture),
           listener_(listener),
-          dof_factor_(algebra.second() == Second::trace ? static_cast<double>(d) : 1),
           approximation_(kernels, prior, algebra, n_, d),
           mass_(approximation_.mass()),
           dof_(approximation_.dof()),
@@ -100,7 +99,7 @@ private:
         add_squares(beta[1], second, merge);
         add_squares(-prior_.mean_precision, prior_.mean, merge);
         Values covariance = merge.scale, factor = covariance;
-        for (double& value : covariance) value /= dof_factor_ * dof;
+        for (double& value : covariance) value /= algebra_.features_per_variance(d_) * dof;
         double log_abs_det, expected, normaliser, logs[4];
         if (!find_whitening(kernels_, algebra_.factor_shape(), 1, d_, covariance.data(), listener_, factor.data(),
                             &log_abs_det)) {
@@ -126,7 +125,7 @@ private:
         for (std::size_t i = 0; i < scale.size(); ++i) {
             scale[i] = algebra_.is_shared() ? dof_[0] * first[i]
                                             : dof_[one] * first[i] + dof_[other] * second[i] - prior_.scale[i];
-            scale[i] *= dof_factor_;
+            scale[i] *= algebra_.features_per_variance(d_);
         }
     }
 
@@ -159,7 +158,6 @@ private:
     const Index d_, n_;
     const Mixture& mixture_;
     const Listener listener_;
-    const double dof_factor_;  // factor of the degrees of freedom; d for spheres, whose scale is summed over features
     Approximation approximation_;
     const Values &mass_, &dof_, &normalisers_;
 };

@@ -40,6 +40,8 @@ struct Algebra {
     Index variance_stride(Index n_features) const {
         return shape == Across::nothing ? 0 : orientation == Across::nothing ? 1 : n_features + 1;
     }
+    // Returns the number of features that share a variance: all d features for spheres, and 1 otherwise.
+    double features_per_variance(Index d) const { return shape == Across::nothing ? static_cast<double>(d) : 1; }
     Index n_covariances(Index n_components) const { return is_shared() ? 1 : n_components; }
 };
 

@@ -35,11 +35,9 @@ struct Update {
     // Computes the shared covariance sum_k S_k / sum_k N_k from scatter matrices S_k and total weights N_k. For
     // spheres, the quotient is also divided by the number of features.
     void pool() const {
-        const double divisor = sum(scatter.mass, n_components) * per_feature();
+        const double divisor = sum(scatter.mass, n_components) * algebra.features_per_variance(d);
         for (Index i = 0; i < algebra.size(d); ++i) out[i] = scatter.second[i] / divisor;
     }
-
-    double per_feature() const { return algebra.shape == Across::nothing ? static_cast<double>(d) : 1; }
 
     // Multiplies the scatter matrix S_k of each component k by `factors[k]`.
     void scale(const Values& factors) const {
@@ -56,7 +54,7 @@ struct Update {
         const Index size = algebra.size(d);
         baseline::Poll poll(listener);
         for (Index k = 0; k < n_components && !poll.is_cancelled(size); ++k) {
-            const double divisor = scatter.mass[k] * per_feature();
+            const double divisor = scatter.mass[k] * algebra.features_per_variance(d);
             for (Index i = 0; i < size; ++i) out[k * size + i] = scatter.second[k * size + i] / divisor;
         }
     }

@@ -24,24 +24,24 @@ constexpr double kMaxChance = 20;
 constexpr double kLeastGain = 30;
 // Estimated times, measured in EM steps on the same rows: the time for ranking all moves, and the time for selecting
 // the rows of one move and performing the first M-step of this move.
-constexpr double kStepsOfRanking = 3, kStepsBefore = 2;
+constexpr double kStepsOfRanking = 3, kStepsOfPreparation = 2;
 
 // Returns the log-likelihood gain, in nats per row, that is expected from overfitting: from fitting means and
 // covariances to chance deviations of `n_rows` distinct rows. The gain of a component with n rows is the gain of a
-// single Gaussian that is fitted to n rows: with p parameters, p n / (n - lost) nats, as in AICc (Hurvich & Tsai 1989,
-// Biometrika 76). `lost` is d + 2 for a full covariance. With a diagonal covariance, each feature is a Gaussian with d
-// = 1, and a spherical covariance is fitted to n d numbers. Returns 0 if the covariances of components depend on each
-// other.
-double gained_by_chance(const Algebra& algebra, Index n_features, const Values& weights, Index n_rows) {
+// single Gaussian that is fitted to n rows: with p parameters, p n / (n - n_lost) nats, as in AICc (Hurvich & Tsai
+// 1989, Biometrika 76). `n_lost` is d + 2 for a full covariance. With a diagonal covariance, each feature is a Gaussian
+// with d = 1, and a spherical covariance is fitted to n d numbers. Returns 0 if the covariances of components depend on
+// each other.
+double gain_by_chance(const Algebra& algebra, Index n_features, const Values& weights, Index n_rows) {
     if (!algebra.is_free()) return 0;
     const auto d = static_cast<double>(n_features), n = static_cast<double>(n_rows);
     const bool is_full = algebra.second() == Second::full, is_sphere = algebra.second() == Second::trace;
-    const double lost = is_full ? d + 2 : is_sphere ? 1 + 2 / d : 3;
+    const double n_lost = is_full ? d + 2 : is_sphere ? 1 + 2 / d : 3;
     const double n_parameters = is_full ? d * (d + 3) / 2 : is_sphere ? d + 1 : 2 * d;
     double total = 0;
     for (const double weight : weights) {
-        const double left = weight * n - lost;
-        total += left > 0 ? std::min(kMaxChance, 1 + lost / left) : kMaxChance;
+        const double n_left = weight * n - n_lost;
+        total += n_left > 0 ? std::min(kMaxChance, 1 + n_lost / n_left) : kMaxChance;
     }
     return n_parameters * total / n;
 }
@@ -62,29 +62,29 @@ public:
           acceptance_(task.acceptance),
           execution_(execution),
           algebra_(task.em.algebra),
-          d_(task.em.rows.n_features),
           n_components_(task.em.n_components),
           moves_(kernels, task, execution, mixture),
           log_likelihood_(log_likelihood),
-          left_(task.max_moves) {}
+          n_moves_left_(task.max_moves) {}
 
     // Makes rounds of split-and-merge moves until a round does not raise the log-likelihood. Returns nothing if a
     // covariance is singular, or if interrupted.
     std::optional<AscentResult> ascend(Mixture& out) {
         if (!moves_.begin()) return std::nullopt;
         n_unsound_ = count_unsound(kernels_, task_, moves_.mixture(), moves_.responsibilities().n_rows, execution_);
-        while (left_ > 0 && work_ < task_.max_work && !execution_.interrupt.has_come()) {
-            std::vector<Candidate> result = helpful_moves();
-            if (result.empty()) break;
-            bool helps = accept(result);  // tries all moves together, and then one after the other
-            for (std::size_t i = 0; i < result.size() && result.size() > 1 && !helps; ++i) {
-                helps = accept({&result[i], 1});
+        while (n_moves_left_ > 0 && work_ < task_.max_work && !execution_.interrupt.has_come()) {
+            std::vector<Candidate> candidates = helpful_moves();
+            if (candidates.empty()) break;
+            // Makes all moves together or, if this does not help, the first move that helps.
+            bool helps = accept(candidates);
+            for (std::size_t i = 0; i < candidates.size() && candidates.size() > 1 && !helps; ++i) {
+                helps = accept({&candidates[i], 1});
             }
             if (!helps) break;
         }
         out = moves_.mixture();
         return AscentResult{log_likelihood_,      work_,        n_unsound_,          moves_.random(),
-                            moves_.is_hopeless(), has_refused_, moves_.best_split(), task_.max_moves - left_,
+                            moves_.is_hopeless(), has_refused_, moves_.best_split(), task_.max_moves - n_moves_left_,
                             n_accepted_};
     }
 
@@ -106,10 +106,10 @@ private:
     };
 
     // EM without a split-and-merge move, for comparison: the state after each portion of EM steps, and the work of all
-    // EM steps up to this state
-    struct Unmoved {
+    // EM steps up to this state.
+    struct ControlRun {
         Mixture mixture;
-        std::vector<std::pair<Progress, double>> ends;
+        std::vector<std::pair<Progress, double>> states;
     };
 
     // A round of split-and-merge moves, which are tried one after the other.
@@ -142,10 +142,9 @@ private:
     }
 
     Round begin_round() {
-        const Index n_threads = execution_.n_threads;
-        const Index n_at_once = count_workers({n_threads, 1, work_of_move()}, n_threads);
-        Ranking ranking = moves_.ranked();
-        work_ += work_of(kStepsOfRanking, task_.em);
+        const Index n_at_once = count_workers({execution_.n_threads, 1, work_of_move()}, execution_.n_threads);
+        Ranking ranking = moves_.rank();
+        work_ += work_outside_em(kStepsOfRanking, task_.em);
         const bool is_unpromising = moves_.best_split() < acceptance_.min_promised_gain;
         const Index patience = is_unpromising ? std::max(kMinPatience, task_.patience / 2) : task_.patience;
         return {std::move(ranking), patience, n_at_once};
@@ -154,11 +153,11 @@ private:
     // Returns the next moves of a round, which the threads judge at the same time: no more moves than could fail before
     // the round ends.
     std::vector<Candidate> propose_moves(Round& round) {
-        const Index count = std::min({round.n_at_once, left_, round.patience - round.n_failures});
+        const Index count = std::min({round.n_at_once, n_moves_left_, round.patience - round.n_failures});
         std::vector<Candidate> result;
         while (static_cast<Index>(result.size()) < count) {
             Candidate candidate;
-            if (!moves_.move(round.ranking, round.touched, candidate.attempt)) break;
+            if (!moves_.try_next(round.ranking, round.touched, candidate.attempt)) break;
             if (round.n_at_once > 1) candidate.ranking = round.ranking;
             result.push_back(std::move(candidate));
         }
@@ -167,7 +166,7 @@ private:
 
     // Records a judged move. If the move helps, the moves after it are tried again. Returns true if the round ends.
     bool record(Round& round, Candidate& candidate) {
-        --left_;
+        --n_moves_left_;
         work_ += candidate.work;
         const Attempt& attempt = candidate.attempt;
         const bool is_whole = static_cast<Index>(attempt.part.components.size()) == n_components_;
@@ -178,16 +177,16 @@ private:
             round.touched.insert(round.touched.end(), attempt.touched.begin(), attempt.touched.end());
             round.helpful.push_back(std::move(candidate));
         }
-        return round.n_failures == round.patience || left_ <= 0 || work_ >= task_.max_work ||
+        return round.n_failures == round.patience || n_moves_left_ <= 0 || work_ >= task_.max_work ||
                (!round.helpful.empty() && is_whole);
     }
 
     // Makes several split-and-merge moves together. The function keeps the moves and returns true if EM on all rows
     // with these moves raises the log-likelihood by more than the required gain, and if the moves do not increase the
     // number of unsound components (see `count_unsound`).
-    bool accept(std::span<const Candidate> result) {
+    bool accept(std::span<const Candidate> moves) {
         Mixture trial = moves_.mixture();
-        for (const Candidate& each : result) moves_.put(each.attempt.part.components, each.attempt.mixture, trial);
+        for (const Candidate& each : moves) moves_.replace(each.attempt.part.components, each.attempt.mixture, trial);
         const double aim = log_likelihood_ + acceptance_.min_move_gain;
         auto end = run_steps(task_.em, trial, acceptance_.limits_after_move, execution_, work_);
         if (end && end->last <= aim &&
@@ -196,15 +195,15 @@ private:
         }
         if (!end || end->last - chance(trial) <= aim - chance(moves_.mixture())) return false;
         Responsibilities responsibilities;
-        if (end->last <= aim || !moves_.expect(trial, responsibilities)) return false;
+        if (end->last <= aim || !moves_.find_responsibilities(trial, responsibilities)) return false;
         const Index n_unsound = count_unsound(kernels_, task_, trial, responsibilities.n_rows, execution_);
         if (n_unsound > n_unsound_) {
             has_refused_ = true;
             return false;
         }
-        moves_.replace(std::move(trial), std::move(responsibilities));
-        n_accepted_ += static_cast<Index>(result.size());
-        unmoved_ = {};
+        moves_.set_mixture(std::move(trial), std::move(responsibilities));
+        n_accepted_ += static_cast<Index>(moves.size());
+        control_ = {};
         log_likelihood_ = end->last;
         n_unsound_ = n_unsound;
         return true;
@@ -212,17 +211,19 @@ private:
 
     // Returns the work of operations outside EM that take as long as `n_steps` EM steps, in (row, component) pairs.
     // With full or shared covariances, the result is 0, because EM itself takes most of the time with such covariances.
-    double work_of(double n_steps, const EmView& em) const {
+    double work_outside_em(double n_steps, const EmView& em) const {
         return algebra_.second() == Second::full || algebra_.is_shared() ? 0 : n_steps * em.work_of_step();
     }
 
+    // Returns the log-likelihood gain, in nats per row, that is expected from overfitting all rows.
     double chance(const Mixture& mixture) const {
-        return gained_by_chance(algebra_, d_, mixture.weights, task_.em.rows.n_rows);
+        return gain_by_chance(algebra_, task_.em.rows.n_features, mixture.weights, task_.em.rows.n_rows);
     }
 
+    // Returns the estimated work of judging one move, in multiply-adds.
     double work_of_move() const {
         const Index k = moves_.max_part_size();
-        const Shape shape{k, d_, algebra_.factor_shape(), false, Rule::soft, algebra_.second()};
+        const Shape shape{k, task_.em.rows.n_features, algebra_.factor_shape(), false, Rule::soft, algebra_.second()};
         const double part = static_cast<double>(k) / static_cast<double>(n_components_);
         return kStepsOfMove * work_per_row(shape) * part * static_cast<double>(task_.em.rows.n_rows);
     }
@@ -248,7 +249,7 @@ private:
     // does not reach a sufficiently higher log-likelihood than EM without the move after the same number of steps.
     std::optional<double> gain_of(Candidate& candidate, const Execution& execution) const {
         const Part& part = candidate.attempt.part;
-        candidate.work += work_of(kStepsBefore, part.em);
+        candidate.work += work_outside_em(kStepsOfPreparation, part.em);
         const auto end = continue_trial(candidate, acceptance_.trial_limits, execution);
         if (!end || !is_promising(part, *end, acceptance_.promising_factor, part.log_likelihood)) return std::nullopt;
         return finish_trial(candidate, *end, execution);
@@ -260,9 +261,9 @@ private:
     std::optional<double> finish_trial(Candidate& candidate, Progress end, const Execution& execution) const {
         const Part& part = candidate.attempt.part;
         const Steps& limits = acceptance_.long_trial_limits;
-        Unmoved own_unmoved{part.mixture, {}};
+        ControlRun own_control{part.mixture, {}};
         for (Index left = limits.limit, i = 0;; ++i) {
-            const auto [other, work] = unmoved(part, i, own_unmoved, execution);
+            const auto [other, work] = control(part, i, own_control, execution);
             const double gain = end.last - other.forecast(static_cast<double>(left));
             const bool is_enough = gain > min_gain_of(part);
             const bool is_last = left <= 0 || (i > 0 && end.gain < limits.tolerance);
@@ -293,23 +294,23 @@ private:
         return end.forecast(n_more) > other + min_gain_of(part);
     }
 
-    // Returns the state after (`i` + 1) * trial_limits.limit EM steps without a split-and-merge move, and the work of
-    // these EM steps. All moves that affect the whole mixture share these EM steps, which are therefore made only once.
-    std::pair<Progress, double> unmoved(const Part& part, Index i, Unmoved& own, const Execution& execution) const {
+    // Returns the state of a control run after (`i` + 1) * trial_limits.limit EM steps, and the work of these EM steps.
+    // All moves that affect the whole mixture share these EM steps, which are therefore made only once.
+    std::pair<Progress, double> control(const Part& part, Index i, ControlRun& own, const Execution& execution) const {
         const bool is_whole = static_cast<Index>(part.components.size()) == n_components_;
-        std::unique_lock lock(one_at_a_time_, std::defer_lock);
+        std::unique_lock lock(mutex_, std::defer_lock);
         if (is_whole) lock.lock();
-        Unmoved& to = is_whole ? unmoved_ : own;
-        if (to.ends.empty()) to.mixture = part.mixture;
-        while (static_cast<Index>(to.ends.size()) <= i) {
-            double work = to.ends.empty() ? 0 : to.ends.back().second;
-            const Progress before = to.ends.empty() ? Progress{part.log_likelihood, 0, 1} : to.ends.back().first;
-            const bool has_converged = !to.ends.empty() && before.gain < acceptance_.trial_limits.tolerance;
+        ControlRun& to = is_whole ? control_ : own;
+        if (to.states.empty()) to.mixture = part.mixture;
+        while (static_cast<Index>(to.states.size()) <= i) {
+            double work = to.states.empty() ? 0 : to.states.back().second;
+            const Progress before = to.states.empty() ? Progress{part.log_likelihood, 0, 1} : to.states.back().first;
+            const bool has_converged = !to.states.empty() && before.gain < acceptance_.trial_limits.tolerance;
             const auto end = has_converged ? std::nullopt
                                            : run_steps(part.em, to.mixture, acceptance_.trial_limits, execution, work);
-            to.ends.emplace_back(end ? *end : Progress{before.last, 0, 1}, work);
+            to.states.emplace_back(end ? *end : Progress{before.last, 0, 1}, work);
         }
-        return to.ends[i];
+        return to.states[i];
     }
 
     // Runs EM from `mixture`. Returns nothing if a component loses its rows or collapses during EM, so that the caller
@@ -331,14 +332,14 @@ private:
     const AcceptanceSettings& acceptance_;
     const Execution& execution_;
     const Algebra algebra_;
-    const Index d_, n_components_;
+    const Index n_components_;
     Moves moves_;
     double log_likelihood_;
     double work_ = 0;
-    Index n_unsound_ = 0, n_accepted_ = 0, left_;
+    Index n_unsound_ = 0, n_accepted_ = 0, n_moves_left_;
     bool has_refused_ = false;
-    mutable Unmoved unmoved_;           // EM steps of the whole mixture without a split-and-merge move
-    mutable std::mutex one_at_a_time_;  // protects `unmoved_`
+    mutable ControlRun control_;  // EM steps of the whole mixture without a split-and-merge move
+    mutable std::mutex mutex_;    // protects `control_`
 };
 
 }  // namespace
@@ -346,8 +347,8 @@ private:
 double least_gain(const Algebra& algebra, Index n_features, const Values& weights, const Values& weights_without,
                   Index n_rows) {
     const double n_values = static_cast<double>(n_features * (n_features + 3)) / 2, n = static_cast<double>(n_rows);
-    const double by_chance = gained_by_chance(algebra, n_features, weights, n_rows) -
-                             gained_by_chance(algebra, n_features, weights_without, n_rows);
+    const double by_chance = gain_by_chance(algebra, n_features, weights, n_rows) -
+                             gain_by_chance(algebra, n_features, weights_without, n_rows);
     return std::max(0.0, by_chance) + kLeastGain * n_values / n / n;
 }
 
@@ -356,8 +357,8 @@ std::optional<AscentResult> ascend(const KernelTable& kernels, const AscentView&
     return Ascent(kernels, task, execution, mixture, log_likelihood).ascend(mixture);
 }
 
-std::optional<Mixture> cross(const KernelTable& kernels, const EmView& em, const Execution& execution,
-                             const Mixture& first, const Mixture& second) {
+std::optional<Mixture> combine(const KernelTable& kernels, const EmView& em, const Execution& execution,
+                               const Mixture& first, const Mixture& second) {
     if (em.algebra.is_shared()) return std::nullopt;
     AscentView task{};
     task.em = em;
@@ -375,7 +376,7 @@ std::optional<Mixture> cross(const KernelTable& kernels, const EmView& em, const
         Moves moves(kernels, task, execution, pooled);
         if (!moves.begin()) return std::nullopt;
         const Values responsibilities =
-            moves.removals().merged(std::max<Index>(1, (count - em.n_components + 2) / 3), count);
+            moves.removals().remove(std::max<Index>(1, (count - em.n_components + 2) / 3), count);
         pooled = Mixture(em.algebra, count, em.rows.n_features);
         const AssignmentView assignment{nullptr, responsibilities.data(), count, 1};
         if (!begin_em(kernels, task.em, execution, assignment, pooled.view())) return std::nullopt;

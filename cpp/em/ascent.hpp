@@ -74,11 +74,11 @@ double least_gain(const Algebra& algebra, Index n_features, const Values& weight
 std::optional<AscentResult> ascend(const KernelTable& kernels, const AscentView& task, const Execution& execution,
                                    double log_likelihood, Mixture& mixture);
 
-// Returns a combination of the best components of two mixtures. Together, the components of both mixtures describe
-// every row twice. The function then removes the components whose removal lowers the log-likelihood least, until the
-// number of components of one mixture remains. Returns nothing if components share a covariance, if no combination is
+// Returns a combination of the best components of two mixtures. The function pools the components of both mixtures, and
+// then removes the components whose removal lowers the log-likelihood least, until the number of components of one
+// mixture remains. Returns nothing if components share a covariance, if no combination is
 // found, for example because an M-step would violate `em.limits`, or if interrupted.
-std::optional<Mixture> cross(const KernelTable& kernels, const EmView& em, const Execution& execution,
-                             const Mixture& first, const Mixture& second);
+std::optional<Mixture> combine(const KernelTable& kernels, const EmView& em, const Execution& execution,
+                               const Mixture& first, const Mixture& second);
 
 }  // namespace gaussmix

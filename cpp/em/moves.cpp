@@ -51,18 +51,17 @@ Moves::Moves(const KernelTable& kernels, const AscentView& task, const Execution
 
 bool Moves::begin() {
     return factorise(kernels_, algebra_, d_, execution_.interrupt.listener(), mixture_) &&
-           expect(mixture_, responsibilities_);
+           find_responsibilities(mixture_, responsibilities_);
 }
 
-void Moves::replace(Mixture mixture, Responsibilities responsibilities) {
+void Moves::set_mixture(Mixture mixture, Responsibilities responsibilities) {
     mixture_ = std::move(mixture);
     responsibilities_ = std::move(responsibilities);
 }
 
 Index Moves::max_part_size() const { return is_free_ ? std::min(n_components_, kNeighbours + 3) : n_components_; }
 
-// Replaces the given components of mixture `to` by the components of mixture `part`.
-void Moves::put(const Indices& components, const Mixture& part, Mixture& to) const {
+void Moves::replace(const Indices& components, const Mixture& part, Mixture& to) const {
     if (static_cast<Index>(components.size()) == n_components_) {
         to = part;
         return;
@@ -78,34 +77,34 @@ void Moves::put(const Indices& components, const Mixture& part, Mixture& to) con
     }
 }
 
-bool Moves::expect(const Mixture& mixture, Responsibilities& out) const {
+bool Moves::find_responsibilities(const Mixture& mixture, Responsibilities& out) const {
     Values log_scale = zeros(n_components_);
     kernels_.log(mixture.weights.data(), n_components_, log_scale.data());
     add_peaks(algebra_, d_, mixture, n_components_, log_scale.data());
-    Values both = evaluate(kernels_, algebra_, mixture, log_scale, task_.em.rows,
-                           Output::responsibilities_and_log_density, execution_);
-    if (both.empty()) return false;
-    Values log_density(both.begin() + n_rows_ * n_components_, both.end());
-    both.resize(n_rows_ * n_components_);
-    out = {std::move(both),
+    Values results = evaluate(kernels_, algebra_, mixture, log_scale, task_.em.rows,
+                              Output::responsibilities_and_log_density, execution_);
+    if (results.empty()) return false;
+    Values log_density(results.begin() + n_rows_ * n_components_, results.end());
+    results.resize(n_rows_ * n_components_);
+    out = {std::move(results),
            std::move(log_density),
            std::vector<Indices>(mixture.weights.size()),
            zeros(n_components_),
            zeros(n_components_),
            zeros(n_components_ * n_components_),
            0};
-    Indices own;
+    Indices responsible;  // components that are responsible for the row
     for (Index row = 0; row < n_rows_; ++row) {
         const double *responsibilities = out.values.data() + row * n_components_, row_fraction = row_fraction_[row];
-        own.clear();
+        responsible.clear();
         for (Index k = 0; k < n_components_; ++k) {
             out.n_rows[k] += responsibilities[k];
             out.mass[k] += row_fraction * responsibilities[k];
-            if (responsibilities[k] > kMinResponsibility) own.push_back(k);
+            if (responsibilities[k] > kMinResponsibility) responsible.push_back(k);
         }
-        for (const Index k : own) {
+        for (const Index k : responsible) {
             out.indices[k].push_back(row);
-            for (const Index l : own)
+            for (const Index l : responsible)
                 out.overlap[k * n_components_ + l] += row_fraction * responsibilities[k] * responsibilities[l];
         }
         out.log_likelihood += row_fraction * out.log_density[row];
@@ -113,8 +112,8 @@ bool Moves::expect(const Mixture& mixture, Responsibilities& out) const {
     return true;
 }
 
-Ranking Moves::ranked() {
-    split_again();
+Ranking Moves::rank() {
+    update_splits();
     Indices components;
     for (const auto& [k, split] : splits_) {
         if (std::isfinite(split.gain)) components.push_back(k);
@@ -126,7 +125,7 @@ Ranking Moves::ranked() {
     const auto limit = static_cast<std::size_t>(std::max<Index>(8, n_components_ / 2));
     if (components.size() > limit) components.resize(limit);
     best_split_ = components.empty() ? 0 : splits_.at(components[0]).gain;
-    Ranking ranking(removals().ranked(), components, splits_);
+    Ranking ranking(removals().rank(), components, splits_);
     if (const Ranking::Pair* best = ranking.best()) {
         double mass = 0;
         for (const Index k : best->touched()) mass += responsibilities_.mass[k];
@@ -136,8 +135,8 @@ Ranking Moves::ranked() {
     return ranking;
 }
 
-// Finds new splits of the components that have changed since their last split.
-void Moves::split_again() {
+// Splits the components again that have changed since their last split.
+void Moves::update_splits() {
     for (Index k = 0; k < n_components_ && !execution_.interrupt.has_come(); ++k) {
         // Changes of means and standard deviations are measured in standard deviations, and the change of the weight is
         // relative.
@@ -155,6 +154,7 @@ void Moves::split_again() {
     }
 }
 
+// Splits component k in two, and computes the gain from a part of its rows. `parameters` are stored in the result.
 Split Moves::split(Index k, Values parameters) {
     const Values drawn = random_.draw(d_ + 2);
     const Indices& own = responsibilities_.indices[k];
@@ -194,12 +194,12 @@ Split Moves::split(Index k, Values parameters) {
     return result;
 }
 
-bool Moves::move(Ranking& ranking, const Indices& touched, Attempt& attempt) const {
+bool Moves::try_next(Ranking& ranking, const Indices& touched, Attempt& attempt) const {
     while (const auto pair = ranking.next(touched)) {
         if (execution_.interrupt.has_come()) return false;
         attempt.touched = pair->touched();
-        attempt.part = part_of(around(attempt.touched));
-        if (make(*pair, attempt)) return true;
+        attempt.part = make_part(with_neighbours(attempt.touched));
+        if (perform_m_step(*pair, attempt)) return true;
     }
     return false;
 }
@@ -207,7 +207,7 @@ bool Moves::move(Ranking& ranking, const Indices& touched, Attempt& attempt) con
 // Performs an M-step after a move. Component `freed` passes its responsibilities to its heir or, without an heir, to
 // all other components in proportion to their responsibilities. Then it takes over the second half of the component
 // that is split. Returns false if the M-step fails, or if interrupted.
-bool Moves::make(const Ranking::Pair& pair, Attempt& attempt) const {
+bool Moves::perform_m_step(const Ranking::Pair& pair, Attempt& attempt) const {
     Part& part = attempt.part;
     const auto count = static_cast<Index>(part.components.size()), n_rows = part.em.rows.n_rows;
     const auto index = [&](Index k) {
@@ -242,7 +242,7 @@ bool Moves::make(const Ranking::Pair& pair, Attempt& attempt) const {
 
 // Returns the components that a split-and-merge move changes, and the neighbours of these components. If the
 // covariances of components depend on each other, all components are returned.
-Indices Moves::around(const Indices& touched) const {
+Indices Moves::with_neighbours(const Indices& touched) const {
     Indices all(n_components_);
     std::iota(all.begin(), all.end(), Index{0});
     if (!is_free_) return all;
@@ -262,7 +262,7 @@ Indices Moves::around(const Indices& touched) const {
 }
 
 // Returns a `Part` with the given components of the mixture and the rows of these components.
-Part Moves::part_of(Indices components) const {
+Part Moves::make_part(Indices components) const {
     const auto count = static_cast<Index>(components.size());
     if (count == n_components_) {
         return {std::move(components),           {}, {}, responsibilities_.values, task_.em, mixture_, 1,
@@ -273,15 +273,15 @@ Part Moves::part_of(Indices components) const {
     const double weight = sum(part.mixture.weights.data(), count);
     for (double& each : part.mixture.weights) each /= weight;
 
-    std::vector<char> is_there(n_rows_);
+    std::vector<char> is_in_part(n_rows_);
     for (const Index k : components) {
-        for (const Index row : responsibilities_.indices[k]) is_there[row] = 1;
+        for (const Index row : responsibilities_.indices[k]) is_in_part[row] = 1;
     }
     Indices indices(n_rows_);
     Index n_rows = 0;
     for (Index row = 0; row < n_rows_; ++row) {  // no `if`, because the branch would be unpredictable
         indices[n_rows] = row;
-        n_rows += is_there[row];
+        n_rows += is_in_part[row];
     }
     part.rows = zeros(n_rows * d_), part.weight = zeros(n_rows), part.responsibilities = zeros(n_rows * count);
     Values totals = zeros(n_rows), logarithms = zeros(n_rows);
@@ -297,9 +297,9 @@ Part Moves::part_of(Indices components) const {
     double log_likelihood = 0;
     for (Index i = 0; i < n_rows; ++i) {
         part.weight[i] = weight_[indices[i]] * totals[i];
-        const double own = row_fraction_[indices[i]] * totals[i];
-        part.fraction += own;
-        log_likelihood += own * (responsibilities_.log_density[indices[i]] + logarithms[i]);
+        const double fraction = row_fraction_[indices[i]] * totals[i];
+        part.fraction += fraction;
+        log_likelihood += fraction * (responsibilities_.log_density[indices[i]] + logarithms[i]);
     }
     part.log_likelihood = log_likelihood / part.fraction - log_of(kernels_, weight);
     part.em = task_.em;

@@ -46,31 +46,34 @@ public:
     const Mixture& mixture() const { return mixture_; }
     const Responsibilities& responsibilities() const { return responsibilities_; }
     const RandomNumbers& random() const { return random_; }
-    void replace(Mixture mixture, Responsibilities responsibilities);
+    void set_mixture(Mixture mixture, Responsibilities responsibilities);
 
-    bool expect(const Mixture& mixture, Responsibilities& out) const;  // returns false if interrupted
-    void put(const Indices& components, const Mixture& part, Mixture& to) const;
+    // Computes the responsibilities of all rows under a mixture whose whitening factors are known, and sums of these
+    // responsibilities. Returns false if interrupted.
+    bool find_responsibilities(const Mixture& mixture, Responsibilities& out) const;
+    // Replaces the given components of mixture `to` by the components of mixture `part`.
+    void replace(const Indices& components, const Mixture& part, Mixture& to) const;
     Index max_part_size() const;  // maximum number of components affected by a move, including neighbours
 
     // Computes new splits of the components that have changed, and ranks the pairs of a removal and a split. The
     // ranking is empty if the best pair is predicted to lower the log-likelihood strongly, because no move is expected
     // to raise the log-likelihood in this case.
-    Ranking ranked();
+    Ranking rank();
     bool is_hopeless() const { return is_hopeless_; }  // whether the last ranking predicted a strong loss for each move
     double best_split() const { return best_split_; }  // bound on the gain of the best split in the last ranking
-    // Makes the split-and-merge moves in the ranking one after the other until the M-step of a move succeeds. Returns
-    // false if no M-step succeeds.
-    bool move(Ranking& ranking, const Indices& touched, Attempt& attempt) const;
+    // Writes to `attempt` the next move in the ranking whose M-step succeeds, and which neither splits nor merges a
+    // component of `touched`. Returns false if there is no such move, or if interrupted.
+    bool try_next(Ranking& ranking, const Indices& touched, Attempt& attempt) const;
     // Returns the possible removals of components under the current mixture.
     Removals removals() const { return {kernels_, algebra_, execution_, mixture_, responsibilities_, row_fraction_}; }
 
 private:
     double responsibility(Index row, Index k) const { return responsibilities_.values[row * n_components_ + k]; }
-    void split_again();
+    void update_splits();
     Split split(Index k, Values parameters);
-    bool make(const Ranking::Pair& pair, Attempt& attempt) const;
-    Indices around(const Indices& touched) const;
-    Part part_of(Indices components) const;
+    bool perform_m_step(const Ranking::Pair& pair, Attempt& attempt) const;
+    Indices with_neighbours(const Indices& touched) const;
+    Part make_part(Indices components) const;
 
     const KernelTable& kernels_;
     const AscentView& task_;
@@ -81,8 +84,8 @@ private:
     const double *const rows_, *const weight_;
     Mixture mixture_;
     Responsibilities responsibilities_;
-    Values scale_, row_fraction_;  // `row_fraction_` is each row's fraction of the total weight
-    std::map<Index, Split> splits_;
+    Values scale_, row_fraction_;    // mean standard deviation of each feature; each row's fraction of the total weight
+    std::map<Index, Split> splits_;  // the last split of each component
     RandomNumbers random_;
     bool is_hopeless_ = false;
     double best_split_ = 0;

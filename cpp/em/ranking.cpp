@@ -6,7 +6,7 @@ namespace gaussmix {
 
 namespace {
 
-constexpr Index kTries = 2;  // number of moves with the same split or removal before these moves are deferred
+constexpr Index kMaxTries = 2;  // number of moves with the same split or removal, after which such moves are deferred
 
 }  // namespace
 
@@ -16,9 +16,9 @@ Indices Ranking::Pair::touched() const {
     return touched;
 }
 
-Ranking::Ranking(const std::vector<Removal>& removals, const Indices& ranked, const std::map<Index, Split>& splits) {
+Ranking::Ranking(const std::vector<Removal>& removals, const Indices& chosen, const std::map<Index, Split>& splits) {
     for (const Removal& removal : removals) {
-        for (const Index k : ranked) {
+        for (const Index k : chosen) {
             if (k != removal.freed && k != removal.heir) {
                 pairs_.push_back({removal.gain + splits.at(k).gain, removal, k});
             }
@@ -39,13 +39,13 @@ std::optional<Ranking::Pair> Ranking::next(const Indices& touched) {
         const Pair& pair = pairs_[position_];
         Index& n_splits = n_splits_[pair.component];
         Index& n_removals = n_removals_[{pair.removal.freed, pair.removal.heir}];
-        if (n_splits >= kTries || n_removals >= kTries) {
+        if (n_splits >= kMaxTries || n_removals >= kMaxTries) {
             deferred_.push_back(pair);
             continue;
         }
         const Indices own = pair.touched();
-        const auto is_taken = [&](Index k) { return std::find(own.begin(), own.end(), k) != own.end(); };
-        if (std::any_of(touched.begin(), touched.end(), is_taken)) continue;
+        const auto is_own = [&](Index k) { return std::find(own.begin(), own.end(), k) != own.end(); };
+        if (std::any_of(touched.begin(), touched.end(), is_own)) continue;
         ++n_splits, ++n_removals;
         return pairs_[position_++];
     }

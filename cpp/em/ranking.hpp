@@ -25,13 +25,14 @@ public:
     struct Pair {
         double gain;
         Removal removal;
-        Index component;
+        Index component;  // component that is split
 
-        Indices touched() const;
+        Indices touched() const;  // components that the pair splits or merges
     };
 
     Ranking() = default;
-    Ranking(const std::vector<Removal>& removals, const Indices& ranked, const std::map<Index, Split>& splits);
+    // Combines each removal with the split of each component of `chosen`.
+    Ranking(const std::vector<Removal>& removals, const Indices& chosen, const std::map<Index, Split>& splits);
 
     // Returns the pair with the highest bound, even if this pair has been tried, or null if there are no pairs.
     const Pair* best() const { return pairs_.empty() ? nullptr : pairs_.data(); }

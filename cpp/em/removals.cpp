@@ -32,7 +32,7 @@ double Removals::negative_entropy(const Indices& indices, Responsibility&& respo
 
 // A merge changes the sum over the components of sum r log(pi N(x | mu, Sigma)) - sum r log r, which is the
 // log-likelihood before the merge and, by Jensen's inequality, a lower bound on the log-likelihood after the merge.
-std::vector<Removal> Removals::ranked() const {
+std::vector<Removal> Removals::rank() const {
     // sum r log(pi N) and sum r log r of each component
     Values expected = zeros(n_components_), negative_entropies(expected);
     for (Index row = 0; row < n_rows_; ++row) {
@@ -48,7 +48,7 @@ std::vector<Removal> Removals::ranked() const {
     for (Index heir = 0; heir < n_components_; ++heir) {
         for (Index k = heir + 1; k < n_components_ && !execution_.interrupt.has_come(); ++k) {
             const double gain = algebra_.is_shared() ? merge_gain_with_shared_covariance(heir, k)
-                                                     : pooled(heir, k) - expected[heir] - expected[k];
+                                                     : expected_after_merge(heir, k) - expected[heir] - expected[k];
             result.push_back({gain, k, heir});
         }
     }
@@ -88,7 +88,7 @@ std::vector<Removal> Removals::ranked() const {
 // Sigma)) over all rows, in nats, where r is the responsibility of the merged component for row x. The sum of r is
 // computed from the rows and not from the weights after the last EM step, because the loss of log-likelihood by a merge
 // is independent of the units of the data only if all its terms use the same responsibilities.
-double Removals::pooled(Index k, Index l) const {
+double Removals::expected_after_merge(Index k, Index l) const {
     const double total = mixture_.weights[k] + mixture_.weights[l], fraction = mixture_.weights[k] / total;
     const double *mean = mixture_.means.data() + k * d_, *other_mean = mixture_.means.data() + l * d_;
     const auto gap = [&](Index j) { return mean[j] - other_mean[j]; };
@@ -127,7 +127,7 @@ double Removals::merge_gain_with_shared_covariance(Index k, Index l) const {
 }
 
 // Returns the component that overlaps most with component k.
-Index Removals::nearest(Index k) const {
+Index Removals::nearest_by_overlap(Index k) const {
     const double* overlap = responsibilities_.overlap.data() + k * n_components_;
     Index result = k == 0 ? 1 : 0;
     for (Index l = 0; l < n_components_; ++l) {
@@ -136,31 +136,31 @@ Index Removals::nearest(Index k) const {
     return result;
 }
 
-Values Removals::merged(Index limit, Index& count) const {
+Values Removals::remove(Index limit, Index& count) const {
     Values responsibilities = responsibilities_.values;
-    std::vector<char> is_taken(n_components_), is_freed(is_taken);
-    Index n_freed = 0;
-    for (const Removal& removal : ranked()) {
-        const Index k = removal.freed, other = removal.heir < 0 ? nearest(k) : removal.heir;
-        if (n_freed == limit || is_taken[k] || is_taken[other]) continue;
-        is_taken[k] = is_taken[other] = is_freed[k] = 1;
-        ++n_freed;
+    std::vector<char> is_involved(n_components_), is_removed(is_involved);
+    Index n_removed = 0;
+    for (const Removal& removal : rank()) {
+        const Index k = removal.freed, other = removal.heir < 0 ? nearest_by_overlap(k) : removal.heir;
+        if (n_removed == limit || is_involved[k] || is_involved[other]) continue;
+        is_involved[k] = is_involved[other] = is_removed[k] = 1;
+        ++n_removed;
         for (Index row = 0; row < n_rows_ && removal.heir >= 0; ++row) {
             responsibilities[row * n_components_ + other] += responsibilities[row * n_components_ + k];
         }
     }
-    count = n_components_ - n_freed;
-    Values left = zeros(n_rows_ * count);
+    count = n_components_ - n_removed;
+    Values remaining = zeros(n_rows_ * count);
     for (Index row = 0; row < n_rows_; ++row) {
-        double* own = left.data() + row * count;
+        double* own = remaining.data() + row * count;
         double total = 0;
         for (Index k = 0, to = 0; k < n_components_; ++k) {
-            if (!is_freed[k]) total += own[to++] = responsibilities[row * n_components_ + k];
+            if (!is_removed[k]) total += own[to++] = responsibilities[row * n_components_ + k];
         }
         for (Index k = 0; k < count; ++k)
             own[k] = total > kMinResponsibility ? own[k] / total : 1 / static_cast<double>(count);
     }
-    return left;
+    return remaining;
 }
 
 }  // namespace gaussmix

@@ -7,12 +7,12 @@
 
 namespace gaussmix {
 
-constexpr double kMinResponsibility = 0.01;
+constexpr double kMinResponsibility = 0.01;  // smaller responsibilities are neglected
 
 struct Responsibilities {  // responsibilities of all rows under a mixture, and sums of the responsibilities
     // responsibilities, (n_rows, n_components), and log densities of the rows, (n_rows,)
     Values values, log_density;
-    // for each component, the ascending indices of the rows whose responsibility exceeds a small threshold (0.01)
+    // for each component, the ascending indices of the rows whose responsibility exceeds kMinResponsibility
     std::vector<Indices> indices;
     // For each component, `n_rows` stores the sum of its responsibilities, and `mass` stores this sum with each row
     // weighted by its fraction of the total weight.
@@ -37,20 +37,20 @@ public:
     // Returns possible removals of components, sorted by the loss of log-likelihood, smallest loss first. A component
     // is removed in one of two ways: the component is merged with another component into a single component with the
     // moments of both, or the rows of the component are given to all other components.
-    std::vector<Removal> ranked() const;
+    std::vector<Removal> rank() const;
 
     // Removes the components whose removal costs least log-likelihood, and returns the responsibilities of the
     // remaining components. At most `limit` components are removed, and no component is involved in two removals.
     // `count` receives the number of remaining components.
-    Values merged(Index limit, Index& count) const;
+    Values remove(Index limit, Index& count) const;
 
 private:
     double responsibility(Index row, Index k) const { return responsibilities_.values[row * n_components_ + k]; }
-    double pooled(Index k, Index l) const;
+    double expected_after_merge(Index k, Index l) const;
     double merge_gain_with_shared_covariance(Index k, Index l) const;
-    Index nearest(Index k) const;
+    Index nearest_by_overlap(Index k) const;
     template <class Responsibility>
-    double negative_entropy(const Indices& indices, Responsibility&& of) const;
+    double negative_entropy(const Indices& indices, Responsibility&& responsibility_of) const;
 
     const KernelTable& kernels_;
     const Algebra algebra_;

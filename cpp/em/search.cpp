@@ -41,9 +41,9 @@ public:
         if (!best_) return false;
         // If no mixture fits the rows well, many maxima have nearly the same height, and a combination of two maxima is
         // often higher than both.
-        if (needs_crossing(n_steps)) {
+        if (needs_combination(n_steps)) {
             context_.work_left = settings_.crossing_work_factor * max_work;
-            cross_runs();
+            combine_runs();
         }
         // A maximum on a small sample need not be a maximum on more rows, and a component that has too few rows in the
         // sample may have enough rows in the table.
@@ -84,24 +84,24 @@ private:
     // Checks whether splits would still gain much, and whether the fit takes so long anyway (because EM is slow and
     // there are many rows) that several runs hardly lengthen the fit. Results with a shared covariance are not
     // combined, because combinations hardly raise the likelihood.
-    bool needs_crossing(Index n_steps) const {
+    bool needs_combination(Index n_steps) const {
         const Index n_first_rows = first_sample_->em.rows.n_rows;
         return !all_rows_->em.algebra.is_shared() && !best_->is_hopeless() && !fits_rows() &&
                n_steps >= settings_.min_slow_steps && settings_.n_ascents * n_first_rows <= n_rows_ &&
                !context_.is_over();
     }
 
-    // Combines (see `cross`) the best result of several runs with the result of each other run. Each combination is
+    // Combines (see `combine`) the best result of several runs with the result of each other run. Each combination is
     // improved by a search run, and replaces the best result if the combination is better. The result that was best at
     // first is combined last. If this result is still the best, it is combined with itself, which only means that
     // further moves are made from it.
-    void cross_runs() {
+    void combine_runs() {
         const std::vector<SearchRun> runs = runs_on_second_sample();
         if (runs.empty()) return;
         SearchRun best = runs[0];
         for (std::size_t i = 1; i <= runs.size() && !context_.is_over(); ++i) {
-            auto combined = cross(context_.kernels, first_sample_->em, context_.execution, best.mixture,
-                                  runs[i % runs.size()].mixture);
+            auto combined = combine(context_.kernels, first_sample_->em, context_.execution, best.mixture,
+                                    runs[i % runs.size()].mixture);
             auto run = context_.make_run(second_sample(), std::move(combined), settings_.refinement_limits,
                                          settings_.patience);
             if (run && run->is_better_than(best)) best = std::move(*run);

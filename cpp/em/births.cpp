@@ -67,7 +67,7 @@ struct Division {     // a division of rows into two halves
 };
 
 // Returns at most `limit` of the indices, equally spaced.
-Indices thin(const Indices& indices, Index limit) {
+Indices select_evenly(const Indices& indices, Index limit) {
     const auto n = static_cast<Index>(indices.size());
     if (n <= limit) return indices;
     Indices result(limit);
@@ -75,7 +75,8 @@ Indices thin(const Indices& indices, Index limit) {
     return result;
 }
 
-Group selected(const double* rows, const double* weight, Index d, const Indices& indices) {
+// Copies the rows with the given indices, and their weights.
+Group select_rows(const double* rows, const double* weight, Index d, const Indices& indices) {
     Group result{static_cast<Index>(indices.size()), d, {}, {}};
     for (const Index row : indices) {
         result.rows.insert(result.rows.end(), rows + row * d, rows + (row + 1) * d);
@@ -84,14 +85,15 @@ Group selected(const double* rows, const double* weight, Index d, const Indices&
     return result;
 }
 
-Group selected(const Group& group, const Indices& indices) {
-    return selected(group.rows.data(), group.weight.data(), group.n_features, indices);
+Group select_rows(const Group& group, const Indices& indices) {
+    return select_rows(group.rows.data(), group.weight.data(), group.n_features, indices);
 }
 
+// Returns rows first, first + 2, first + 4 and so on.
 Group alternate_rows(const Group& group, Index first) {
     Indices indices;
     for (Index row = first; row < group.n_rows; row += 2) indices.push_back(row);
-    return selected(group, indices);
+    return select_rows(group, indices);
 }
 
 // Sets constant features to 0, so that their means are exact.
@@ -104,8 +106,8 @@ Group without_constants(Group group) {
     return group;
 }
 
-// Returns `scale`, but at least the smallest spread of each feature that exceeds rounding errors.
-Values resolved(const Group& group, Values scale) {
+// Raises the scale of each feature, where necessary, to the smallest spread that exceeds rounding errors.
+Values at_least_rounding(const Group& group, Values scale) {
     group.each_value(
         [&](Index, Index j, double value) { scale[j] = std::max(scale[j], kResolved * std::fabs(value)); });
     return scale;
@@ -115,7 +117,7 @@ Values resolved(const Group& group, Values scale) {
 Group project_on_axes(const KernelTable& kernels, const Group& group, Index n_axes, const Values& scale,
                       const Execution& execution) {
     const Index d = group.n_features;
-    const Values unit = resolved(group, scale), means = group.means();
+    const Values unit = at_least_rounding(group, scale), means = group.means();
     Group offsets = group;
     group.each_value(
         [&, i = 0](Index, Index j, double value) mutable { offsets.rows[i++] = (value - means[j]) / unit[j]; });
@@ -137,7 +139,7 @@ Group project_on_axes(const KernelTable& kernels, const Group& group, Index n_ax
 // the feature whose distribution is most similar to two points, as measured by mean |x| divided by the standard
 // deviation; Geary (1935), Biometrika 27.
 std::vector<Values> candidate_scales(const Group& group, const Values& scale) {
-    const Values unit = resolved(group, scale), means = group.means();
+    const Values unit = at_least_rounding(group, scale), means = group.means();
     const auto offset = [&](double value, Index j) { return (value - means[j]) / unit[j]; };
     const Values squares = group.mean_of([&](double value, Index j) { return offset(value, j) * offset(value, j); });
     const Values lengths = group.mean_of([&](double value, Index j) { return std::fabs(offset(value, j)); });
@@ -166,9 +168,9 @@ public:
 
     std::optional<Mixture> split_component(const Indices& rows) {
         if (static_cast<Index>(rows.size()) < kMinRowsSplit) return std::nullopt;
-        const Indices some = preferred(rows);
-        std::optional<Division> split = bisect_rows(some);
-        if (!split) split = split_off_outliers(some);
+        const Indices used = prefer_complete(rows);
+        std::optional<Division> split = bisect_rows(used);
+        if (!split) split = split_off_outliers(used);
         if (!split) return std::nullopt;
         return moments_of(*split);
     }
@@ -176,7 +178,7 @@ public:
 private:
     // Returns the complete rows if they have enough weight, because a split could otherwise separate rows that have
     // different missing values.
-    Indices preferred(const Indices& rows) const {
+    Indices prefer_complete(const Indices& rows) const {
         Indices complete;
         double weight = 0, complete_weight = 0;
         for (const Index row : rows) {
@@ -190,8 +192,8 @@ private:
 
     bool is_complete(Index row) const { return sample_.is_complete == nullptr || sample_.is_complete[row]; }
 
-    Group gathered(const Indices& indices) const {
-        return selected(sample_.rows, sample_.weight, sample_.n_features, indices);
+    Group sampled_rows(const Indices& indices) const {
+        return select_rows(sample_.rows, sample_.weight, sample_.n_features, indices);
     }
 
     // Checks whether no complete row has the weight of many rows. Incomplete rows are not checked.
@@ -204,6 +206,7 @@ private:
         return largest * static_cast<double>(rows.size()) <= kMaxRelativeWeight * total;
     }
 
+    // Bisects a group of rows, whose weights need not sum to 1.
     Bisection bisected(const Group& group, const Values& scale, const Cuts& cuts) const {
         Values fractions = group.weight;
         const double total = group.total();
@@ -220,9 +223,9 @@ private:
         const Index d = sample_.n_features, max_axes = std::min(d, kMaxAxes);
         const auto n_all = static_cast<Index>(indices.size());
         const Indices chosen =
-            thin(indices, 2 * std::max({kMinSplitRows, kRowsPerAxis * max_axes, n_all / kRowDivisor}));
+            select_evenly(indices, 2 * std::max({kMinSplitRows, kRowsPerAxis * max_axes, n_all / kRowDivisor}));
         const auto n_rows = static_cast<Index>(chosen.size());
-        const Group rows = without_constants(gathered(chosen));
+        const Group rows = without_constants(sampled_rows(chosen));
         const Index n_axes = std::min(max_axes, std::max(kMinAxes, n_rows / (2 * kMinRowsPerAxis)));
         const bool is_validated = n_rows > kUnvalidatedRowsPerAxis * n_axes && has_even_weights(chosen);
         const auto bisect_along = [&](const Group& projected, const Values& scale, const double* random) {
@@ -230,20 +233,20 @@ private:
             return Division{chosen, projected, bisected(used, scale, {random, !is_validated})};
         };
         std::optional<Division> across;
-        std::vector<std::pair<Group, Values>> ways;  // projected rows, and the scales of their axes
+        std::vector<std::pair<Group, Values>> subspaces;  // rows projected on axes, and the scales of these axes
         for (const Values& scale : candidate_scales(rows, scale_)) {
             if (n_axes == d) {
-                ways.emplace_back(rows, scale);
+                subspaces.emplace_back(rows, scale);
             } else {
-                ways.emplace_back(project_on_axes(kernels_, rows, n_axes, scale, execution_), Values(n_axes, 1.0));
+                subspaces.emplace_back(project_on_axes(kernels_, rows, n_axes, scale, execution_), Values(n_axes, 1.0));
             }
             if (execution_.interrupt.has_come()) return std::nullopt;
-            Division split = bisect_along(ways.back().first, ways.back().second, draw(n_axes));
+            Division split = bisect_along(subspaces.back().first, subspaces.back().second, draw(n_axes));
             if (!across || split.bisection.gain > across->bisection.gain) across = std::move(split);
         }
         if (!is_validated) return std::isfinite(across->bisection.gain) ? across : std::nullopt;
         if (is_confirmed(*across)) return across;
-        const Division within = bisect_along(ways[0].first, ways[0].second, nullptr);
+        const Division within = bisect_along(subspaces[0].first, subspaces[0].second, nullptr);
         return is_confirmed(within) ? std::optional(within) : std::nullopt;
     }
 
@@ -251,7 +254,7 @@ private:
     bool is_confirmed(const Division& split) const {
         if (!std::isfinite(split.bisection.gain)) return false;
         const Group others = alternate_rows(split.projected, 1);
-        const Values rise = gains(kernels_, split.bisection, others.rows.data(), others.n_rows, execution_);
+        const Values rise = log_density_gains(kernels_, split.bisection, others.rows.data(), others.n_rows, execution_);
         return std::inner_product(rise.begin(), rise.end(), others.weight.begin(), 0.0) > 0;
     }
 
@@ -265,8 +268,8 @@ private:
     std::optional<Division> split_off_outliers(const Indices& indices) {
         const Index d = sample_.n_features;
         const auto n_rows = static_cast<Index>(indices.size());
-        const Group rows = without_constants(gathered(indices));
-        const Values means = rows.means(), least = resolved(rows, zeros(d));
+        const Group rows = without_constants(sampled_rows(indices));
+        const Values means = rows.means(), least = at_least_rounding(rows, zeros(d));
         const auto square = [&](double value, Index j) { return (value - means[j]) * (value - means[j]); };
         Values variances = rows.mean_of(square), distance = zeros(n_rows);
         for (Index j = 0; j < d; ++j) variances[j] = std::max(variances[j], least[j] * least[j] + kMinDivisor);
@@ -277,16 +280,16 @@ private:
         if (farthest * kMinSplitWeight <= 1 && has_even_weights(indices)) return std::nullopt;
         const Indices order = sorted_indices(n_rows, [&](Index row) { return distance[row] * rows.weight[row]; });
         const auto end_of_nearby = order.end() - std::min(n_rows, kFarthestRows);
-        const auto total = [&](const Indices& some) {
-            return std::accumulate(some.begin(), some.end(), 0.0,
+        const auto total_weight = [&](const Indices& chosen) {
+            return std::accumulate(chosen.begin(), chosen.end(), 0.0,
                                    [&](double sum, Index row) { return sum + rows.weight[row]; });
         };
         const Indices nearby(order.begin(), end_of_nearby);
-        Indices used = thin(nearby, kMaxOtherRows);
-        const double factor = nearby.empty() ? 1 : total(nearby) / total(used);
+        Indices used = select_evenly(nearby, kMaxOtherRows);
+        const double factor = nearby.empty() ? 1 : total_weight(nearby) / total_weight(used);
         const auto n_nearby = static_cast<Index>(used.size());
         used.insert(used.end(), end_of_nearby, order.end());
-        Division split{{}, selected(rows, used), {}};
+        Division split{{}, select_rows(rows, used), {}};
         for (const Index row : used) split.indices.push_back(indices[row]);
         for (Index row = 0; row < n_nearby; ++row) split.projected.weight[row] *= factor;
         split.bisection = bisected(split.projected, scale_, {draw(d), true, true, kMinTailWeight});
@@ -296,7 +299,7 @@ private:
 
     // Computes the moments of both halves from the rows in the units of the data.
     std::optional<Mixture> moments_of(const Division& split) const {
-        const Group group = gathered(split.indices);
+        const Group group = sampled_rows(split.indices);
         const Index n_rows = group.n_rows, d = group.n_features;
         const Values first =
             first_responsibility(kernels_, split.bisection, split.projected.rows.data(), n_rows, execution_);

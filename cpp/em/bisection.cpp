@@ -42,6 +42,7 @@ Index convert_to_whitening(const KernelTable& kernels, bool is_full, Index d, co
     return std::max_element(variances.begin(), variances.end()) - variances.begin();
 }
 
+// Returns the whitened rows, relative to the mean of the rows from which the bisection was computed.
 Values whitened(const Bisection& bisection, const double* rows, Index n_rows) {
     const auto d = static_cast<Index>(bisection.middle.size());
     const Values& whitening = bisection.whitening;
@@ -79,8 +80,8 @@ double quantile(const Values& values, const double* weight, double fraction) {
     for (std::size_t row = 0; row < values.size(); ++row) sorted.emplace_back(values[row], weight[row]);
     std::stable_sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
     double reached = 0;
-    for (const auto& [value, own] : sorted) {
-        if ((reached += own) >= fraction) return value;
+    for (const auto& [value, value_weight] : sorted) {
+        if ((reached += value_weight) >= fraction) return value;
     }
     return sorted.back().first;
 }
@@ -105,8 +106,8 @@ double one_component_log_likelihood(const KernelTable& kernels, const GroupView&
 // `is_second(row)` is true for the rows of the second half. Returns the log-likelihood, or -inf if the weight of a half
 // falls below `least`.
 template <class IsSecond>
-double end_of_em(const KernelTable& kernels, const GroupView& group, bool is_full, double least, IsSecond&& is_second,
-                 const Execution& execution, Mixture& mixture) {
+double fit_pair(const KernelTable& kernels, const GroupView& group, bool is_full, double least, IsSecond&& is_second,
+                const Execution& execution, Mixture& mixture) {
     const Values ridge(group.n_features, kRidge);
     EmView task = view_group(group, is_full);
     task.total_weight = 1;
@@ -175,7 +176,7 @@ Bisection bisect(const KernelTable& kernels, const GroupView& group, bool is_ful
     const GroupView white{n, d, rows.data(), group.weight};
     const auto try_cut = [&](auto&& is_second) {
         Mixture pair(em.algebra, 2, d);
-        const double log_likelihood = end_of_em(kernels, white, is_full, cuts.least_weight, is_second, execution, pair);
+        const double log_likelihood = fit_pair(kernels, white, is_full, cuts.least_weight, is_second, execution, pair);
         if (log_likelihood > bisection.gain) bisection.gain = log_likelihood, bisection.mixture = std::move(pair);
     };
     const bool is_random = cuts.random != nullptr;
@@ -205,8 +206,8 @@ Values first_responsibility(const KernelTable& kernels, const Bisection& bisecti
     return first;
 }
 
-Values gains(const KernelTable& kernels, const Bisection& bisection, const double* rows, Index n_rows,
-             const Execution& execution) {
+Values log_density_gains(const KernelTable& kernels, const Bisection& bisection, const double* rows, Index n_rows,
+                         const Execution& execution) {
     const auto d = static_cast<Index>(bisection.middle.size());
     const Values white = whitened(bisection, rows, n_rows);
     Values result = evaluate_bisection(kernels, bisection, white, Output::log_density, execution);

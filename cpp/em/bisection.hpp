@@ -55,7 +55,7 @@ Values first_responsibility(const KernelTable& kernels, const Bisection& bisecti
 
 // Returns the log density of each row under the two halves minus the log density of this row under a single component,
 // in nats, (n_rows,). The rows are in the units of the data. The result is empty if interrupted.
-Values gains(const KernelTable& kernels, const Bisection& bisection, const double* rows, Index n_rows,
-             const Execution& execution);
+Values log_density_gains(const KernelTable& kernels, const Bisection& bisection, const double* rows, Index n_rows,
+                         const Execution& execution);
 
 }  // namespace gaussmix

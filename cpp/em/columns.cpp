@@ -27,7 +27,7 @@ bool is_higher(const State& one, const State& other) {
 
 // For each component, `is_tried` stores whether a split has been tried and has failed, and `parents` stores the
 // component from which this component was split, or -1.
-struct Marked {
+struct SplitHistory {
     std::vector<bool> is_tried;
     Indices parents;
 };
@@ -69,18 +69,18 @@ private:
     // Makes moves until none raises the lower bound. If EM has hardly raised the lower bound since the last moves,
     // births are not tried again.
     State after_moves(State state, double bound_after_last) {
-        const bool are_tried = state.bound - bound_after_last < task_.min_step_gain * prior_.total_weight;
+        const bool skips_births = state.bound - bound_after_last < task_.min_step_gain * prior_.total_weight;
         const auto n = static_cast<std::size_t>(size(state.model));
-        Marked marked{std::vector<bool>(n, are_tried), Indices(n, -1)};
-        prune(state, marked);
+        SplitHistory history{std::vector<bool>(n, skips_births), Indices(n, -1)};
+        prune(state, history);
         while (!em_.is_over()) {
-            Indices chosen = by_weight(state.model, marked.is_tried);
-            const Index left = task_.max_components - size(state.model);
-            if (static_cast<Index>(chosen.size()) > left) chosen.resize(std::max<Index>(left, 0));
+            Indices chosen = by_weight(state.model, history.is_tried);
+            const Index max_births = task_.max_components - size(state.model);
+            if (static_cast<Index>(chosen.size()) > max_births) chosen.resize(std::max<Index>(max_births, 0));
             if (chosen.empty()) break;
-            std::optional<std::pair<State, Marked>> result = after_births(state, chosen, marked.is_tried);
-            for (const Index k : chosen) marked.is_tried[k] = true;
-            if (result) std::tie(state, marked) = std::move(*result);
+            std::optional<std::pair<State, SplitHistory>> result = after_births(state, chosen, history.is_tried);
+            for (const Index k : chosen) history.is_tried[k] = true;
+            if (result) std::tie(state, history) = std::move(*result);
         }
         const Indices order = by_weight(state.model);
         // Components are sorted, because with a stick-breaking prior, the lower bound is higher if the components are
@@ -94,22 +94,22 @@ private:
 
     // Splits the chosen components, runs EM steps, and merges components if merging raises the lower bound. Returns
     // nothing if the lower bound does not rise above its value before the splits.
-    std::optional<std::pair<State, Marked>> after_births(const State& state, const Indices& chosen,
-                                                         const std::vector<bool>& is_tried) {
+    std::optional<std::pair<State, SplitHistory>> after_births(const State& state, const Indices& chosen,
+                                                               const std::vector<bool>& is_tried) {
         Mixture model = state.following;
-        Marked marked{is_tried, Indices(is_tried.size(), -1)};
+        SplitHistory history{is_tried, Indices(is_tried.size(), -1)};
         const std::vector<Indices> groups = own_rows(model);
-        for (const Index k : chosen) split(k, groups[k], model, marked);
+        for (const Index k : chosen) split(k, groups[k], model, history);
         if (model.weights.size() == groups.size()) return std::nullopt;
         std::optional<State> now = em_.after_steps(std::move(model));
         if (!now) return std::nullopt;
-        prune(*now, marked);
+        prune(*now, history);
         if (!is_higher(*now, state)) return std::nullopt;
-        return std::pair(std::move(*now), std::move(marked));
+        return std::pair(std::move(*now), std::move(history));
     }
 
     // Replaces component k by two components, one for each part of its rows `group`, unless they cannot be split.
-    void split(Index k, const Indices& group, Mixture& model, Marked& marked) {
+    void split(Index k, const Indices& group, Mixture& model, SplitHistory& history) {
         const Values uniform = random_.draw(n_cut_draws(1));
         const std::optional<Mixture> parts =
             split_component(kernels_, sample_, task_.em.algebra.second(), group, uniform.data(), execution_);
@@ -126,10 +126,11 @@ private:
             model.means[indices[i]] = parts->means[i];
             model.covariances[indices[i]] = (prior_.scale[0] + part * parts->covariances[i]) / (prior_.dof + part);
         }
-        marked.is_tried[k] = false, marked.parents[k] = k;
-        marked.is_tried.push_back(false), marked.parents.push_back(k);
+        history.is_tried[k] = false, history.parents[k] = k;
+        history.is_tried.push_back(false), history.parents.push_back(k);
     }
 
+    // Returns the variance of all rows, but at least the smallest positive normal number.
     double variance_of_rows() const {
         double mean, sum_of_squares;
         if (!find_scatter(kernels_, task_.em, execution_, &mean, &sum_of_squares)) return 1;
@@ -146,8 +147,8 @@ private:
             double best = -kInfinity;
             Index label = 0;
             for (Index k = 0; k < size(mixture); ++k) {
-                const double z = mixture.factors[k] * (rows[i] - mixture.means[k]), at = scale[k] - 0.5 * z * z;
-                if (at > best) best = at, label = k;
+                const double z = mixture.factors[k] * (rows[i] - mixture.means[k]), density = scale[k] - 0.5 * z * z;
+                if (density > best) best = density, label = k;
             }
             groups[label].push_back(i);
         }
@@ -156,23 +157,23 @@ private:
 
     // Merges components as long as merging raises the lower bound, and deletes components that hardly raise the lower
     // bound.
-    void prune(State& state, Marked& marked) {
+    void prune(State& state, SplitHistory& history) {
         while (size(state.model) > 1 && !em_.is_over()) {
-            const std::vector<Merge> merges = merges_that_pay(state);
+            const std::vector<Merge> merges = promising_merges(state);
             const std::size_t n_sets = std::min<std::size_t>(2, merges.size());
             bool has_risen = false;
             // The loop first tries all merges together. If they do not raise the lower bound, the loop tries only the
             // best merge.
             for (std::size_t i = 0; i < n_sets && !has_risen; ++i) {
-                has_risen = try_merges(state, marked, {merges.begin(), i == 0 ? merges.end() : merges.begin() + 1});
+                has_risen = try_merges(state, history, {merges.begin(), i == 0 ? merges.end() : merges.begin() + 1});
             }
-            if (!has_risen && merges.empty()) has_risen = try_deletions(state, marked);
+            if (!has_risen && merges.empty()) has_risen = try_deletions(state, history);
             if (!has_risen) break;
         }
     }
 
     // Returns merges that are expected to raise the lower bound, best first. No component takes part in two merges.
-    std::vector<Merge> merges_that_pay(const State& state) const {
+    std::vector<Merge> promising_merges(const State& state) const {
         const Listener listener = execution_.interrupt.listener();
         // A merge adds the responsibilities of two components under `state.model`. `state.following` comes from an
         // M-step with these responsibilities, so its parameters contain the sums over the rows that a merge adds.
@@ -194,53 +195,53 @@ private:
 
     // Makes all merges at once, and accepts the result if the lower bound rises; otherwise returns false. If a merge
     // only undoes a split, a split of the merged component counts as tried.
-    bool try_merges(State& state, Marked& marked, const std::vector<Merge>& merges) {
+    bool try_merges(State& state, SplitHistory& history, const std::vector<Merge>& merges) {
         Mixture model = state.following;
-        std::vector<bool> is_left(model.weights.size(), true);
+        std::vector<bool> is_retained(model.weights.size(), true);
         for (const Merge& merge : merges) {
             model.weights[merge.one] += model.weights[merge.other];
             model.means[merge.one] = merge.mean[0];
             model.covariances[merge.one] =
                 merge.scale[0] / (prior_.dof + prior_.total_weight * model.weights[merge.one]);
-            is_left[merge.other] = false;
+            is_retained[merge.other] = false;
         }
-        std::vector<bool> is_tried = marked.is_tried;
+        std::vector<bool> is_tried = history.is_tried;
         for (const Merge& merge : merges) {
             is_tried[merge.one] =
-                marked.parents[merge.one] >= 0 && marked.parents[merge.one] == marked.parents[merge.other];
+                history.parents[merge.one] >= 0 && history.parents[merge.one] == history.parents[merge.other];
         }
-        return accept(state, marked, model, is_left, std::move(is_tried));
+        return accept(state, history, model, is_retained, std::move(is_tried));
     }
 
     // Deletes the first component that has few rows per parameter and whose deletion lowers the lower bound by less
     // than kLossOfDeletion. Returns false if there is no such component.
-    bool try_deletions(State& state, Marked& marked) {
+    bool try_deletions(State& state, SplitHistory& history) {
         for (Index k = 0; k < size(state.model); ++k) {
             if (!(prior_.total_weight * state.model.weights[k] < kRowsPerParameter * kParameters)) continue;
-            std::vector<bool> is_left(state.model.weights.size(), true);
-            is_left[k] = false;
-            if (accept(state, marked, state.model, is_left, marked.is_tried, kLossOfDeletion)) return true;
+            std::vector<bool> is_retained(state.model.weights.size(), true);
+            is_retained[k] = false;
+            if (accept(state, history, state.model, is_retained, history.is_tried, kLossOfDeletion)) return true;
         }
         return false;
     }
 
-    // Replaces the state by an EM step from the components of `model` for which `is_left` is true. Returns false, and
+    // Replaces the state by an EM step from the components of `model` for which `is_retained` is true. Returns false, and
     // changes nothing, if the lower bound would not rise or, with a positive `allowed`, would fall by `allowed` or
     // more.
-    bool accept(State& state, Marked& marked, const Mixture& model, const std::vector<bool>& is_left,
+    bool accept(State& state, SplitHistory& history, const Mixture& model, const std::vector<bool>& is_retained,
                 std::vector<bool> is_tried, double allowed = 0) {
         Indices retained;
-        Marked after;
-        for (std::size_t k = 0; k < is_left.size(); ++k) {
-            if (!is_left[k]) continue;
+        SplitHistory after;
+        for (std::size_t k = 0; k < is_retained.size(); ++k) {
+            if (!is_retained[k]) continue;
             retained.push_back(static_cast<Index>(k));
             after.is_tried.push_back(is_tried[k]);
-            after.parents.push_back(marked.parents[k]);
+            after.parents.push_back(history.parents[k]);
         }
         std::optional<State> result = em_.judge(select_components(model, retained));
         if (!result || !(result->bound > state.bound - allowed)) return false;
         state = std::move(*result);
-        marked = std::move(after);
+        history = std::move(after);
         return true;
     }
 

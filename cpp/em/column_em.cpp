@@ -85,7 +85,7 @@ bool ColumnEm::converge(State& state, double tolerance) const {
 }
 
 Values ColumnEm::log_scale(const Mixture& mixture) const {
-    Approximation posterior(kernels_, prior_, task_.em.algebra, size(mixture), 1);
+    Posterior posterior(kernels_, prior_, task_.em.algebra, size(mixture), 1);
     posterior.update(mixture);
     Values result(posterior.log_weights(), posterior.log_weights() + size(mixture));
     for (std::size_t k = 0; k < result.size(); ++k) result[k] += mixture.log_abs_det[k];

@@ -32,7 +32,7 @@ EStep::EStep(const KernelTable& kernels, const EmView& task, const Execution& ex
 
 double EStep::added_by_prior(const Mixture& mixture) const {
     if (posterior_) return -posterior_->divergence();
-    return log_density(kernels_, *task_.prior, algebra_, n_components_, d_, mixture);
+    return log_prior(kernels_, *task_.prior, algebra_, n_components_, d_, mixture);
 }
 
 bool EStep::expect(const Mixture& mixture, const double* anchor, Moments& moments) {

@@ -34,8 +34,8 @@ private:
     const Index n_components_, d_;
     const RowWeightView row_weight_;
     Values log_scale_, origin_means_, factors_, second_by_feature_;
-    Patterns patterns_;                       // patterns of missing values, which the first pass finds
-    std::optional<Approximation> posterior_;  // posterior of variational Bayes
+    Patterns patterns_;                   // patterns of missing values, which the first pass finds
+    std::optional<Posterior> posterior_;  // posterior of variational Bayes
 };
 
 }  // namespace gaussmix

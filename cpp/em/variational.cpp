@@ -5,12 +5,12 @@ namespace gaussmix {
 namespace {
 
 // smallest argument for which the asymptotic series of log Gamma and of the derivative of log Gamma are used
-constexpr double kShift = 12;
+constexpr double kMinSeriesArgument = 12;
 // Coefficients B_2n / (2n (2n - 1)) and B_2n / 2n, where B_2n are the Bernoulli numbers, n = 1..8; Abramowitz & Stegun
 // (1964) 6.1.41 and 6.3.18.
-constexpr double kOfLog[] = {1.0 / 12,   -1.0 / 360,      1.0 / 1260, -1.0 / 1680,
-                             1.0 / 1188, -691.0 / 360360, 1.0 / 156,  -3617.0 / 122400};
-constexpr double kOfDerivative[] = {1.0 / 12,  -1.0 / 120,     1.0 / 252, -1.0 / 240,
+constexpr double kLogGammaTerms[] = {1.0 / 12,   -1.0 / 360,      1.0 / 1260, -1.0 / 1680,
+                                     1.0 / 1188, -691.0 / 360360, 1.0 / 156,  -3617.0 / 122400};
+constexpr double kDigammaTerms[] = {1.0 / 12,  -1.0 / 120,     1.0 / 252, -1.0 / 240,
                                     1.0 / 132, -691.0 / 32760, 1.0 / 12,  -3617.0 / 8160};
 
 double series(const double (&coefficients)[8], double x) {
@@ -55,8 +55,8 @@ double distance(const PackedPriorView& prior, const Algebra& algebra, Index d, c
 
 }  // namespace
 
-double log_density(const KernelTable& kernels, const PackedPriorView& prior, const Algebra& algebra, Index n_components,
-                   Index n_features, const Mixture& mixture) {
+double log_prior(const KernelTable& kernels, const PackedPriorView& prior, const Algebra& algebra, Index n_components,
+                 Index n_features, const Mixture& mixture) {
     const double* factors = mixture.factors.data();
     const Index n_covariances = algebra.n_covariances(n_components), size = algebra.size(n_features);
     const double n_each = static_cast<double>(n_components / n_covariances);
@@ -79,26 +79,26 @@ double log_density(const KernelTable& kernels, const PackedPriorView& prior, con
 void gammas(const KernelTable& kernels, const double* values, Index count, double* logs, double* derivatives) {
     Values large = zeros(2 * count), result = zeros(2 * count);
     for (Index i = 0; i < count; ++i) {
-        const bool is_small = values[i] < kShift;
-        large[i] = is_small ? values[i] + kShift : values[i];
+        const bool is_small = values[i] < kMinSeriesArgument;
+        large[i] = is_small ? values[i] + kMinSeriesArgument : values[i];
         double& product = large[count + i] = 1;
-        for (double n = 0; is_small && n < kShift; ++n) product *= values[i] + n;
+        for (double n = 0; is_small && n < kMinSeriesArgument; ++n) product *= values[i] + n;
     }
     kernels.log(large.data(), 2 * count, result.data());
     for (Index i = 0; i < count; ++i) {
         const double x = large[i], log_x = result[i];
-        logs[i] = (x - 0.5) * log_x - x + 0.5 * kLog2Pi + series(kOfLog, x) * x;
-        derivatives[i] = log_x - 0.5 / x - series(kOfDerivative, x);
-        if (!(values[i] < kShift)) continue;  // Gamma(x) = Gamma(x + 12) / (x (x + 1) ... (x + 11))
+        logs[i] = (x - 0.5) * log_x - x + 0.5 * kLog2Pi + series(kLogGammaTerms, x) * x;
+        derivatives[i] = log_x - 0.5 / x - series(kDigammaTerms, x);
+        if (!(values[i] < kMinSeriesArgument)) continue;  // Gamma(x) = Gamma(x + 12) / (x (x + 1) ... (x + 11))
         logs[i] -= result[count + i];
         double total = 0;
-        for (double n = 0; n < kShift; ++n) total += 1 / (values[i] + n);
+        for (double n = 0; n < kMinSeriesArgument; ++n) total += 1 / (values[i] + n);
         derivatives[i] -= total;
     }
 }
 
-Approximation::Approximation(const KernelTable& kernels, const PackedPriorView& prior, const Algebra& algebra,
-                             Index n_components, Index n_features)
+Posterior::Posterior(const KernelTable& kernels, const PackedPriorView& prior, const Algebra& algebra,
+                     Index n_components, Index n_features)
     : kernels_(kernels),
       prior_(prior),
       algebra_(algebra),
@@ -112,13 +112,13 @@ Approximation::Approximation(const KernelTable& kernels, const PackedPriorView& 
       expected_(zeros(n_covariances_)),
       normalisers_(zeros(n_covariances_)) {}
 
-void Approximation::find_gammas(Index count) {
+void Posterior::find_gammas(Index count) {
     logs_.resize(count);
     derivatives_.resize(count);
     gammas(kernels_, values_.data(), count, logs_.data(), derivatives_.data());
 }
 
-double Approximation::weigh(const double* mass, Index n, double* expected_logs) {
+double Posterior::weight_expectations(const double* mass, Index n, double* expected_logs) {
     const double alpha = prior_.weight_concentration;
     double normaliser = 0;
     if (!prior_.has_stick_breaking) {
@@ -157,7 +157,8 @@ double Approximation::weigh(const double* mass, Index n, double* expected_logs) 
 // With nu degrees of freedom, Lambda is a Wishart matrix (Bishop 2006, equations B.79 and B.81), a diagonal matrix of
 // gamma variates with the shape parameter nu / 2, or the identity times one gamma variate with the shape parameter d nu
 // / 2.
-void Approximation::moments(const double* dof, const double* log_dets, Index n, double* expected, double* normalisers) {
+void Posterior::wishart_moments(const double* dof, const double* log_dets, Index n, double* expected,
+                                double* normalisers) {
     const bool is_full = algebra_.second() == Second::full;
     const Index n_each = is_full ? d_ : 1;
     const double features = static_cast<double>(d_), features_per_variance = algebra_.features_per_variance(d_);
@@ -179,18 +180,18 @@ void Approximation::moments(const double* dof, const double* log_dets, Index n, 
     }
 }
 
-void Approximation::set_posterior(const Mixture& mixture) {
+void Posterior::set_posterior(const Mixture& mixture) {
     for (Index k = 0; k < n_components_; ++k) mass_[k] = prior_.total_weight * mixture.weights[k];
     const double all = sum(mass_.data(), n_components_);
     for (Index i = 0; i < n_covariances_; ++i) {
         dof_[i] = prior_.dof + (algebra_.is_shared() ? all : mass_[i]);
         log_dets_[i] = -2 * mixture.log_abs_det[i];
     }
-    moments(dof_.data(), log_dets_.data(), n_covariances_, expected_.data(), normalisers_.data());
-    weights_normaliser_ = weigh(mass_.data(), n_components_, log_weights_.data());
+    wishart_moments(dof_.data(), log_dets_.data(), n_covariances_, expected_.data(), normalisers_.data());
+    weights_normaliser_ = weight_expectations(mass_.data(), n_components_, log_weights_.data());
 }
 
-void Approximation::update(const Mixture& mixture) {
+void Posterior::update(const Mixture& mixture) {
     const double features = static_cast<double>(d_), *factors = mixture.factors.data();
     set_posterior(mixture);
     divergence_ = -weights_normaliser_;
@@ -205,9 +206,9 @@ void Approximation::update(const Mixture& mixture) {
     kernels_.log(ratios.data(), n_components_, log_ratios.data());
     for (Index k = 0; k < n_components_; ++k) {
         const Index own = algebra_.is_shared() ? 0 : k;
-        const double distance_of = distance(prior_, algebra_, d_, factors + own * size, &mixture.means[k * d_]);
+        const double gap = distance(prior_, algebra_, d_, factors + own * size, &mixture.means[k * d_]);
         divergence_ += mass_[k] * log_weights_[k] +
-                       0.5 * (features * (ratios[k] - 1 - log_ratios[k]) + prior_.mean_precision * distance_of);
+                       0.5 * (features * (ratios[k] - 1 - log_ratios[k]) + prior_.mean_precision * gap);
         log_weights_[k] += 0.5 * expected_[own] - 0.5 * features / (prior_.mean_precision + mass_[k]);
     }
 }

@@ -27,15 +27,15 @@ struct PackedPriorView {          // prior of a mixture, with the fields of engi
 void gammas(const KernelTable& kernels, const double* values, Index count, double* logs, double* derivatives);
 
 // Returns the log density of the prior at a mixture, as `PosteriorObjective.log_prior` in em/priors/posterior.py does.
-double log_density(const KernelTable& kernels, const PackedPriorView& prior, const Algebra& algebra, Index n_components,
-                   Index n_features, const Mixture& mixture);
+double log_prior(const KernelTable& kernels, const PackedPriorView& prior, const Algebra& algebra, Index n_components,
+                 Index n_features, const Mixture& mixture);
 
 // Variational posterior of a mixture with `n_components` components. Components that share a covariance also share the
 // posterior of the inverse of this covariance.
-class Approximation {
+class Posterior {
 public:
-    Approximation(const KernelTable& kernels, const PackedPriorView& prior, const Algebra& algebra, Index n_components,
-                  Index n_features);
+    Posterior(const KernelTable& kernels, const PackedPriorView& prior, const Algebra& algebra, Index n_components,
+              Index n_features);
 
     // Computes the posterior from a mixture, whose weights must be fractions of the total weight of the rows. `update`
     // also computes `log_weights` and `divergence`.
@@ -46,7 +46,7 @@ public:
     // Degrees of freedom and log normalisers (up to a constant) of the precision matrices, (n_covariances,).
     const Values& dof() const { return dof_; }
     const Values& normalisers() const { return normalisers_; }
-    double weights_normaliser() const { return weights_normaliser_; }  // see `weigh`
+    double weights_normaliser() const { return weights_normaliser_; }  // see `weight_expectations`
 
     // Returns the logarithms, (n_components,), that replace the log weights in the E-step.
     const double* log_weights() const { return log_weights_.data(); }
@@ -55,12 +55,12 @@ public:
 
     // Writes the expectations E log pi of the log weights, (n,), given the numbers of rows `mass` in the components.
     // Returns the log normaliser of the posterior q(pi) minus the log normaliser of the prior p(pi).
-    double weigh(const double* mass, Index n, double* expected_logs);
+    double weight_expectations(const double* mass, Index n, double* expected_logs);
 
     // Computes moments of precision matrices Lambda from their degrees of freedom nu, (n,), and from log |S / nu|,
     // (n,), where S is the scale matrix. `expected` receives E log |Lambda| + log |S / nu|, and `normalisers` receives
     // the log normalisers of the distributions of Lambda, up to a constant.
-    void moments(const double* dof, const double* log_dets, Index n, double* expected, double* normalisers);
+    void wishart_moments(const double* dof, const double* log_dets, Index n, double* expected, double* normalisers);
 
 private:
     void find_gammas(Index count);

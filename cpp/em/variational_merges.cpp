@@ -20,11 +20,11 @@ public:
           n_(static_cast<Index>(mixture.weights.size())),
           mixture_(mixture),
           listener_(listener),
-          approximation_(kernels, prior, algebra, n_, d),
-          mass_(approximation_.mass()),
-          dof_(approximation_.dof()),
-          normalisers_(approximation_.normalisers()) {
-        approximation_.set_posterior(mixture);
+          posterior_(kernels, prior, algebra, n_, d),
+          mass_(posterior_.mass()),
+          dof_(posterior_.dof()),
+          normalisers_(posterior_.normalisers()) {
+        posterior_.set_posterior(mixture);
     }
 
     std::vector<Merge> find() {
@@ -109,7 +109,7 @@ private:
         const double betas[] = {beta[0], beta[1], beta[0] + mass_[other], prior_.mean_precision};
         kernels_.log(betas, 4, logs);
         const double log_det = -2 * log_abs_det;
-        approximation_.moments(&dof, &log_det, 1, &expected, &normaliser);
+        posterior_.wishart_moments(&dof, &log_det, 1, &expected, &normaliser);
         const double before =
             algebra_.is_shared() ? normalisers_[0] : normalisers_[one] + normalisers_[other] - prior_.log_normaliser;
         merge.gain = 0.5 * static_cast<double>(d_) * (logs[0] + logs[1] - logs[2] - logs[3]) + normaliser - before +
@@ -142,14 +142,15 @@ private:
         }
     }
 
-    // Returns the change of the log normaliser of the weights. The components are sorted by mass, as they are after each
-    // move, because stick-breaking weights depend on the order of the components.
+    // Returns the change of the log normaliser of the weights. The components are sorted by mass, as after each move,
+    // because stick-breaking weights depend on the order of the components.
     double gain_of_weights(Index one, Index other) {
         Values masses = mass_, expected_logs = zeros(n_);
         masses[one] += masses[other];
         masses[other] = 0;
         std::sort(masses.begin(), masses.end(), std::greater<>());
-        return approximation_.weigh(masses.data(), n_, expected_logs.data()) - approximation_.weights_normaliser();
+        return posterior_.weight_expectations(masses.data(), n_, expected_logs.data()) -
+               posterior_.weights_normaliser();
     }
 
     const KernelTable& kernels_;
@@ -158,7 +159,7 @@ private:
     const Index d_, n_;
     const Mixture& mixture_;
     const Listener listener_;
-    Approximation approximation_;
+    Posterior posterior_;
     const Values &mass_, &dof_, &normalisers_;
 };
 

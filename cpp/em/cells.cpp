@@ -101,9 +101,9 @@ private:
     double* item(Index at) { return items_.data() + at * stride_; }
 
     const Index d_, stride_;
-    Values items_;  // the values of each row, followed by the row's weight
-    std::vector<Index> origins_;
-    std::vector<char> begins_;  // 1 at the first row of every cell except the first cell, and 0 at all other rows
+    Values items_;                // the values of each row, followed by the row's weight
+    std::vector<Index> origins_;  // index of each row in the table
+    std::vector<char> begins_;    // 1 at the first row of every cell except the first cell, and 0 at all other rows
     std::priority_queue<Cell> queue_;
 };
 

@@ -37,8 +37,8 @@ public:
         : kernels_(kernels), settings_(settings), execution_(execution), listener_(execution.interrupt.listener()) {}
 
     // Fits a mixture to one table. Returns false if Python must fit this table, or if interrupted.
-    bool make(const TableView& table, const MixtureView& mixture, double* ridge, Values& log_likelihoods,
-              Values& objectives, SearchReport& report) const {
+    bool fit(const TableView& table, const MixtureView& mixture, double* ridge, Values& log_likelihoods,
+             Values& objectives, SearchReport& report) const {
         if (settings_.has_initial) return continue_from_mixture(table, mixture, ridge, log_likelihoods, objectives);
         if (settings_.centres != nullptr || settings_.assignment.labels != nullptr) {
             return fit_from_assignment(table, mixture, ridge, log_likelihoods);
@@ -144,36 +144,37 @@ private:
                              SearchReport& report) const {
         const SearchView& search = *settings_.search;
         const Index d = em.rows.n_features;
-        Mixture end(settings_.algebra, settings_.n_components, d);
-        std::copy_n(mixture.means, end.means.size(), end.means.begin());
+        Mixture without_search(settings_.algebra, settings_.n_components, d);
+        std::copy_n(mixture.means, without_search.means.size(), without_search.means.begin());
         Values history;
-        if (!begin(em, end.view()) ||
-            !run_to_end(kernels_, em, {settings_.tolerance, settings_.max_steps}, execution_, end, history)) {
+        if (!begin(em, without_search.view()) || !run_to_end(kernels_, em, {settings_.tolerance, settings_.max_steps},
+                                                             execution_, without_search, history)) {
             return false;
         }
-        const double expected = extrapolate_objective(history);
-        double reached = history.back();
+        const double expected_without = extrapolate_objective(history);
+        double log_likelihood_without = history.back();
         const auto n_steps = static_cast<Index>(history.size());
-        Mixture best = end;
+        Mixture with_search = without_search;
         Values starts;
         if (!gaussmix::search(kernels_, em, search, search.uniform_draws + start_index * search.n_draws, n_steps,
-                              execution_, best, starts, report)) {
+                              execution_, with_search, starts, report)) {
             return false;
         }
         const double max_steps = search.final_steps_factor * static_cast<double>(n_steps + search.n_extra_em_steps);
-        const Steps close{search.final_limits.tolerance,
-                          std::min(search.final_limits.limit, static_cast<Index>(max_steps))};
-        if (!run_to_end(kernels_, em, close, execution_, best, history)) return false;
-        const double searched = history.back();
-        if (!is_higher(searched, expected)) {
-            if (!run_to_end(kernels_, em, {settings_.tolerance, 1}, execution_, end, history)) return false;
-            reached = history.back();
+        const Steps final_steps{search.final_limits.tolerance,
+                                std::min(search.final_limits.limit, static_cast<Index>(max_steps))};
+        if (!run_to_end(kernels_, em, final_steps, execution_, with_search, history)) return false;
+        const double log_likelihood_with = history.back();
+        if (!is_higher(log_likelihood_with, expected_without)) {
+            if (!run_to_end(kernels_, em, {settings_.tolerance, 1}, execution_, without_search, history)) return false;
+            log_likelihood_without = history.back();
         }
+        const double gain = log_likelihood_with - log_likelihood_without;
         const bool is_accepted =
-            searched - reached > least_gain(settings_.algebra, d, best.weights, end.weights, em.rows.n_rows);
-        report.gain = is_accepted ? searched - reached : 0;
+            gain > least_gain(em.algebra, d, with_search.weights, without_search.weights, em.rows.n_rows);
+        report.gain = is_accepted ? gain : 0;
         if (!is_accepted) report.n_accepted = 0;
-        (is_accepted ? best : end).write(mixture);
+        (is_accepted ? with_search : without_search).write(mixture);
         return true;
     }
 
@@ -200,8 +201,8 @@ private:
         if (n_rows < settings_.n_components) return false;
         sample = {d, zeros(n_rows * d), std::move(result.weight), {}};
         copy_rows(rows, result.indices, listener_, sample.rows.data());
-        const bool needs_automatic = settings_.ridge == nullptr || settings_.is_scaled;
-        if (needs_automatic && !find_ridge(sample, table.weight_unit, ridge)) return false;
+        const bool needs_automatic_ridge = settings_.ridge == nullptr || settings_.is_scaled;
+        if (needs_automatic_ridge && !find_ridge(sample, table.weight_unit, ridge)) return false;
         // The scale of a column follows from the automatic ridge, as in `column_units` (em/initialisation/sample.py).
         for (Index j = 0; j < d && settings_.is_scaled; ++j) {
             sample.unit.push_back(std::sqrt(ridge[j] / settings_.ridge_fraction));
@@ -247,11 +248,11 @@ private:
         };
         write_variances(weight, std::ceil(settings_.ridge_trim_fraction * sum(weight.data(), n_rows)) + 1, ridge);
         if (!std::all_of(ridge, ridge + d, [](double variance) { return variance > 0; })) {
-            Values whole = zeros(d);
-            write_variances(sample.weight, 0, whole.data());
+            Values untrimmed = zeros(d);
+            write_variances(sample.weight, 0, untrimmed.data());
             for (Index j = 0; j < d; ++j) {
-                if (!(whole[j] > 0)) return false;
-                if (!(ridge[j] > 0)) ridge[j] = whole[j];
+                if (!(untrimmed[j] > 0)) return false;
+                if (!(ridge[j] > 0)) ridge[j] = untrimmed[j];
             }
         }
         for (Index j = 0; j < d; ++j) ridge[j] *= settings_.ridge_fraction;
@@ -265,7 +266,7 @@ private:
 };
 
 // value of each field in the report of a fit without a split-and-merge search
-constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+constexpr double kNoSearch = std::numeric_limits<double>::quiet_NaN();
 
 TableView table_of(const GroupsView& groups, Index group) {
     TableView table{groups.rows,          groups.row_weight, groups.total_weight[group], groups.weight_unit[group],
@@ -297,18 +298,18 @@ bool fit_many(const KernelTable& kernels, const GroupsView& groups, const FitSet
                                   out.log_abs_det + group * n_covariances};
         Values& history = out.log_likelihood[group];
         Values& objectives = out.objective[group];
-        const auto leave_out = [&] {
+        const auto leave_to_python = [&] {
             history.clear();
             objectives.clear();
         };
-        SearchReport report{kNone, kNone, kNone};
+        SearchReport report{kNoSearch, kNoSearch, kNoSearch};
         try {
             if (!Fit(kernels, settings, alone)
-                     .make(table_of(groups, group), mixture, out.ridge + group * d, history, objectives, report)) {
-                return leave_out();
+                     .fit(table_of(groups, group), mixture, out.ridge + group * d, history, objectives, report)) {
+                return leave_to_python();
             }
         } catch (const std::bad_alloc&) {  // if memory is short, Python must fit the group
-            return leave_out();
+            return leave_to_python();
         }
         if (out.search != nullptr) out.search[group] = report;
         out.n_steps[group] = static_cast<Index>(history.size());

@@ -20,8 +20,8 @@ struct GroupsView {
     // weights
     const std::int64_t* first_weight;
     const std::int64_t* n_rows;
-    const double* total_weight;
-    const double* weight_unit;  // (n_groups,), number by which the weights of each group were divided
+    const double* total_weight;  // (n_groups,)
+    const double* weight_unit;   // (n_groups,), number by which the weights of each group were divided
     bool is_incomplete = false;
     ErrorView error = {};  // measurement errors of all rows
 };

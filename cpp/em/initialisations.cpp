@@ -35,9 +35,9 @@ Values flattest_feature(const EmView& em) {
     const auto* values = static_cast<const double*>(em.rows.data);
     const Index n_rows = em.rows.n_rows, d = em.rows.n_features;
     Values mean = zeros(d), spread = zeros(d), kurtosis = zeros(d);
-    const auto add_up = [&](Values& sums, auto&& of) {
+    const auto add_up = [&](Values& sums, auto&& term) {
         for (Index row = 0; row < n_rows; ++row) {
-            for (Index j = 0; j < d; ++j) sums[j] += em.row_weight.data[row] * of(values[row * d + j], j);
+            for (Index j = 0; j < d; ++j) sums[j] += em.row_weight.data[row] * term(values[row * d + j], j);
         }
     };
     const auto square = [&](double value, Index j) { return (value - mean[j]) * (value - mean[j]); };

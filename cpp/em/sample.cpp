@@ -78,17 +78,17 @@ void sort_rows(const RowsView& rows, Listener listener, std::vector<Keyed>& item
         Index column;
     };
     std::vector<Keyed> spare(items.size());
-    std::vector<Ties> left{{0, items.size(), 0}};
-    while (!left.empty() && !listener.ask(listener.self)) {
-        const Ties ties = left.back();
-        left.pop_back();
-        const std::span some(items.data() + ties.first, ties.last - ties.first);
-        for (Keyed& item : some) item = keyed(element_at(rows, item.index, ties.column), item.index);
-        sort_by_key(some, spare);
+    std::vector<Ties> pending{{0, items.size(), 0}};
+    while (!pending.empty() && !listener.ask(listener.self)) {
+        const Ties ties = pending.back();
+        pending.pop_back();
+        const std::span tied(items.data() + ties.first, ties.last - ties.first);
+        for (Keyed& item : tied) item = keyed(element_at(rows, item.index, ties.column), item.index);
+        sort_by_key(tied, spare);
         if (ties.column + 1 == rows.n_features) continue;
         for (std::size_t first = ties.first, last; first < ties.last; first = last) {
             for (last = first + 1; last < ties.last && items[last].key == items[first].key;) ++last;
-            if (last - first > 1) left.push_back({first, last, ties.column + 1});
+            if (last - first > 1) pending.push_back({first, last, ties.column + 1});
         }
     }
 }
@@ -121,8 +121,8 @@ struct Fractions {
     Index largest = 0;
 };
 
-// number of partial sums that are computed side by side, so that the processor need not wait for each addition
-constexpr Index kColumns = 4;
+// number of columns or partial sums that are processed together, so that the processor need not wait for each addition
+constexpr Index kTogether = 4;
 
 // Computes variances of columns; consecutive numbers of a column are `stride` elements apart. The variance of equal
 // values is exactly 0, because deviations are taken from one of the values.
@@ -144,7 +144,7 @@ std::array<double, n_columns> variances(const std::array<const double*, n_column
     return spread;
 }
 
-// The remaining value that follows the dropped values in sorted order, and the number of remaining values that equal it.
+// The value that follows the dropped values in sorted order, and the number of remaining values that equal this value.
 struct Remaining {
     double value, count;
 };
@@ -154,26 +154,26 @@ struct Remaining {
 // partitioned. The index of the bound in the sample is a quarter and 4 values larger than the expected index of the
 // result, so that the result is nearly always within the bound; otherwise, all values are partitioned.
 template <class Before>
-Remaining first_remaining(const Values& values, Index n_dropped, Before before, Values& close) {
-    const auto n_some = static_cast<Index>(values.size()) / kStride, bound_at = n_dropped * 5 / 4 / kStride + 4;
+Remaining first_remaining(const Values& values, Index n_dropped, Before before, Values& candidates) {
+    const auto n_sampled = static_cast<Index>(values.size()) / kStride, bound_at = n_dropped * 5 / 4 / kStride + 4;
     Index n_active = 0;
-    close.resize(values.size());
-    if (bound_at < n_some) {
-        Values some = zeros(n_some);
-        for (Index i = 0; i < n_some; ++i) some[i] = values[i * kStride];
-        std::nth_element(some.begin(), some.begin() + bound_at, some.end(), before);
-        const double bound = some[bound_at];
+    candidates.resize(values.size());
+    if (bound_at < n_sampled) {
+        Values sampled = zeros(n_sampled);
+        for (Index i = 0; i < n_sampled; ++i) sampled[i] = values[i * kStride];
+        std::nth_element(sampled.begin(), sampled.begin() + bound_at, sampled.end(), before);
+        const double bound = sampled[bound_at];
         for (const double value : values) {
-            close[n_active] = value;
+            candidates[n_active] = value;
             n_active += !before(bound, value);
         }
     }
     if (n_active <= n_dropped) {
-        close = values;
+        candidates = values;
         n_active = static_cast<Index>(values.size());
     }
-    const auto first = close.begin() + n_dropped, end = close.begin() + n_active;
-    std::nth_element(close.begin(), first, end, before);
+    const auto first = candidates.begin() + n_dropped, end = candidates.begin() + n_active;
+    std::nth_element(candidates.begin(), first, end, before);
     return {*first, static_cast<double>(std::count(first, end, *first))};
 }
 
@@ -186,19 +186,19 @@ double trimmed_variance(const Values& values, Index n_dropped, Values& scratch) 
     const auto n_left = static_cast<double>(static_cast<Index>(values.size()) - 2 * n_dropped);
     const double nearby = low.count < high.count ? high.value : low.value;
     const double fraction = 1 / n_left, low_fraction = low.count / n_left, high_fraction = high.count / n_left;
-    const auto inside = [&](auto&& of) {
-        std::array<double, kColumns> sums{};
+    const auto sum_inside = [&](auto&& term) {
+        std::array<double, kTogether> sums{};
         for (std::size_t i = 0; i < values.size(); ++i) {
             // A mask sets the terms of other values to 0, because the processor could not predict a branch.
             const std::uint64_t mask = -std::uint64_t{low.value < values[i]} & -std::uint64_t{values[i] < high.value};
-            sums[i % kColumns] += std::bit_cast<double>(mask & std::bit_cast<std::uint64_t>(of(values[i] - nearby)));
+            sums[i % kTogether] += std::bit_cast<double>(mask & std::bit_cast<std::uint64_t>(term(values[i] - nearby)));
         }
         return fraction * ((sums[0] + sums[1]) + (sums[2] + sums[3]));
     };
     const double mean = low_fraction * (low.value - nearby) + high_fraction * (high.value - nearby) +
-                        inside([](double deviation) { return deviation; });
+                        sum_inside([](double deviation) { return deviation; });
     const auto square = [&](double deviation) { return (deviation - mean) * (deviation - mean); };
-    return low_fraction * square(low.value - nearby) + high_fraction * square(high.value - nearby) + inside(square);
+    return low_fraction * square(low.value - nearby) + high_fraction * square(high.value - nearby) + sum_inside(square);
 }
 
 // Computes a trimmed variance of weighted rows. The smallest and the largest value that remain may lose a part of their
@@ -268,11 +268,11 @@ void trimmed_variances(const double* rows, const double* weight, Index n_rows, I
     const bool counts_once = std::all_of(weight, weight + n_rows, [](double each) { return each == 1; });
     if (dropped == 0) {
         const Fractions fractions = counts_once ? Fractions(n_rows) : Fractions(Values(weight, weight + n_rows));
-        for (Index first = 0; first < n_features && !listener.ask(listener.self); first += kColumns) {
-            std::array<const double*, kColumns> columns;
-            for (Index j = 0; j < kColumns; ++j) columns[j] = rows + std::min(first + j, n_features - 1);
+        for (Index first = 0; first < n_features && !listener.ask(listener.self); first += kTogether) {
+            std::array<const double*, kTogether> columns;
+            for (Index j = 0; j < kTogether; ++j) columns[j] = rows + std::min(first + j, n_features - 1);
             const auto result = variances(columns, n_features, fractions);
-            std::copy_n(result.begin(), std::min(kColumns, n_features - first), out + first);
+            std::copy_n(result.begin(), std::min(kTogether, n_features - first), out + first);
         }
         return;
     }

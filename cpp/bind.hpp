@@ -85,7 +85,7 @@ inline std::optional<Result<double>> released(std::optional<NewArray<double>>& a
 
 // Returns the values in a new array.
 template <class To = double, class From>
-Result<To> released(const std::vector<From>& values) {
+Result<To> to_array(const std::vector<From>& values) {
     NewArray<To> out({values.size()});
     std::copy(values.begin(), values.end(), out.data());
     return out.release();

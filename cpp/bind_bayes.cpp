@@ -52,7 +52,7 @@ ColumnResult bound_improve_column(const Target& target, const Rows& rows, const 
     });
     NewArray<double> means_out({mixture.means.size(), 1});
     std::copy(mixture.means.begin(), mixture.means.end(), means_out.data());
-    return {objective, released(mixture.weights), means_out.release(), released(mixture.covariances)};
+    return {objective, to_array(mixture.weights), means_out.release(), to_array(mixture.covariances)};
 }
 
 // Merges of pairs: indices (n_pairs, 2), gains, means (n_pairs, n_features) and scale matrices (n_pairs, size).
@@ -103,7 +103,7 @@ std::tuple<Result<double>, Result<double>> bound_merge_sums(const Target& target
     without_gil(1, [&](const Execution& execution) {
         sums = merge_sums(*target.kernels, view, both, indices, execution.interrupt.listener());
     });
-    return {released(sums.entropy), released(sums.log_complements)};
+    return {to_array(sums.entropy), to_array(sums.log_complements)};
 }
 
 // For each component that was split: its index, and the weights (2,), means and covariances of both halves.
@@ -143,7 +143,7 @@ SplitsResult bound_split_components(const Target& target, const Contiguous<doubl
         }
         return !execution.interrupt.has_come();
     });
-    return {released<std::int64_t>(split), released(pairs.weights), released(pairs.means), released(pairs.covariances)};
+    return {to_array<std::int64_t>(split), to_array(pairs.weights), to_array(pairs.means), to_array(pairs.covariances)};
 }
 
 }  // namespace

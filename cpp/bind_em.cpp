@@ -45,12 +45,12 @@ EmResult bound_run_em(const Target& target, const Rows& rows, const RowWeight& r
     task.seconds = seconds;
     const std::optional<PackedPriorView> prior_view = view_prior(prior, task.algebra, task.rows.n_features);
     task.prior = prior_view ? &*prior_view : nullptr;
-    Written mixture(task, weights, means, covariances);
+    MixtureArrays mixture(task, weights, means, covariances);
     Values log_likelihoods, objectives;
     without_gil(n_threads, [&](const Execution& execution) {
         return run_em(*target.kernels, task, execution, mixture.view, log_likelihoods, &objectives);
     });
-    return {released(log_likelihoods), released(objectives), mixture.factors.release(), mixture.log_abs_det.release()};
+    return {to_array(log_likelihoods), to_array(objectives), mixture.factors.release(), mixture.log_abs_det.release()};
 }
 
 }  // namespace

@@ -16,10 +16,10 @@ namespace gaussmix {
 namespace {
 
 // Concatenates the values.
-Result<double> joined(const std::vector<Values>& each) {
+Result<double> concatenate(const std::vector<Values>& each) {
     Values all;
     for (const Values& values : each) all.insert(all.end(), values.begin(), values.end());
-    return released(all);
+    return to_array(all);
 }
 
 using Integers = Contiguous<std::int64_t, 1>;
@@ -142,23 +142,23 @@ FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeigh
     const auto n_covariances = static_cast<std::size_t>(task.algebra.n_covariances(task.n_components)),
                n_weights = k + (task.log_noise_volume < kInfinity);
     const auto size = n_covariances * static_cast<std::size_t>(task.algebra.size(groups.rows.n_features));
-    NewArray<double> result({n_groups, n_weights}), covariances({n_groups, size}), factors({n_groups, size});
+    NewArray<double> weights_out({n_groups, n_weights}), covariances({n_groups, size}), factors({n_groups, size});
     NewArray<double> log_abs_det({n_groups, n_covariances}), ridges({n_groups, d});
     NewArray<double> means({n_groups, k, d});
     NewArray<std::int64_t> n_steps({n_groups});
     NewArray<bool> has_converged({n_groups});
     if (const auto* initial = std::get_if<InitialMixtures>(&std::get<2>(settings))) {
-        const auto& [weights_of, means_of, covariances_of] = *initial;
-        require(weights_of.size() == n_groups * n_weights && means_of.size() == n_groups * k * d &&
-                    covariances_of.size() == n_groups * size,
+        const auto& [initial_weights, initial_means, initial_covariances] = *initial;
+        require(initial_weights.size() == n_groups * n_weights && initial_means.size() == n_groups * k * d &&
+                    initial_covariances.size() == n_groups * size,
                 "initial must have the mixture of each group");
-        std::copy_n(weights_of.data(), weights_of.size(), result.data());
-        std::copy_n(means_of.data(), means_of.size(), means.data());
-        std::copy_n(covariances_of.data(), covariances_of.size(), covariances.data());
+        std::copy_n(initial_weights.data(), initial_weights.size(), weights_out.data());
+        std::copy_n(initial_means.data(), initial_means.size(), means.data());
+        std::copy_n(initial_covariances.data(), initial_covariances.size(), covariances.data());
     }
     std::vector<Values> histories(n_groups), objectives(n_groups);
     std::vector<SearchReport> reports(n_groups);
-    const FitsView out{result.data(),      means.data(),  covariances.data(), factors.data(),
+    const FitsView out{weights_out.data(), means.data(),  covariances.data(), factors.data(),
                        log_abs_det.data(), ridges.data(), n_steps.data(),     has_converged.data(),
                        histories,          objectives,    reports.data()};
     without_gil(n_threads,
@@ -168,9 +168,9 @@ FitsResult bound_fit_many(const Target& target, const Rows& rows, const RowWeigh
     for (const SearchReport& report : reports) {
         for (const double value : {report.n_tried, report.n_accepted, report.gain}) *next++ = value;
     }
-    return {result.release(),      means.release(),    covariances.release(),  factors.release(),
-            log_abs_det.release(), ridges.release(),   n_steps.release(),      has_converged.release(),
-            joined(histories),     joined(objectives), search_values.release()};
+    return {weights_out.release(),  means.release(),         covariances.release(),  factors.release(),
+            log_abs_det.release(),  ridges.release(),        n_steps.release(),      has_converged.release(),
+            concatenate(histories), concatenate(objectives), search_values.release()};
 }
 
 }  // namespace

@@ -27,7 +27,7 @@ SearchResult bound_search(const Target& target, const Rows& rows, const RowWeigh
     require(!unit || static_cast<Index>(unit->size()) == task.rows.n_features, "unit must have shape (n_features,)");
     task.unit = unit ? unit->data() : nullptr;
     const SearchView settings = view_search(packed_search);
-    const Written written(task, weights, means, covariances);
+    const MixtureArrays arrays(task, weights, means, covariances);
     Mixture mixture(task.algebra, task.n_components, task.rows.n_features);
     mixture.read(weights.data(), means.data(), covariances.data());
     bool is_stopped = false, has_result = false;
@@ -52,8 +52,8 @@ SearchResult bound_search(const Target& target, const Rows& rows, const RowWeigh
             return is_stopped || !has_come;
         },
         is_over);
-    if (has_result) mixture.write(written.view);
-    return {has_result, released(starts), report.n_tried, report.n_accepted};
+    if (has_result) mixture.write(arrays.view);
+    return {has_result, to_array(starts), report.n_tried, report.n_accepted};
 }
 
 double bound_least_gain(const Target&, const Letters& letters, Index n_features, const Contiguous<double, 1>& weights,
@@ -89,7 +89,7 @@ SharedSplit bound_split_with_shared_covariance(const Target& target, const Conti
     const auto n_rows = static_cast<Index>(rows.shape(0)), d = static_cast<Index>(rows.shape(1));
     return with_shared_covariance(target, letters, covariance, rows.shape(1), [&](const SharedCovariance& shared) {
         const LinearSplit split = shared.split({n_rows, d, rows.data(), row_weight.data()}, mass, uniform.data());
-        return SharedSplit{split.gain, released(first_responsibility(split, rows.data(), n_rows))};
+        return SharedSplit{split.gain, to_array(first_responsibility(split, rows.data(), n_rows))};
     });
 }
 

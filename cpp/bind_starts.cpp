@@ -32,7 +32,7 @@ DistinctResult bound_distinct_rows(const Target&, const Rows& rows, const RowWei
     without_gil(1, [&](const Execution& execution) {
         copy_rows(view, result.indices, execution.interrupt.listener(), distinct.data());
     });
-    return {distinct.release(), released(result.weight), released<std::int64_t>(result.distinct_index)};
+    return {distinct.release(), to_array(result.weight), to_array<std::int64_t>(result.distinct_index)};
 }
 
 Result<double> bound_trimmed_variances(const Target&, const Contiguous<double, 2>& rows,
@@ -65,7 +65,7 @@ Result<std::int64_t> bound_seed_centres(const Target& target, const Rows& rows, 
     without_gil(kThreads, [&](const Execution& execution) {
         return seed_centres(*target.kernels, task, execution, indices.data());
     });
-    return released<std::int64_t>(indices);
+    return to_array<std::int64_t>(indices);
 }
 
 Result<std::int32_t> bound_partition_cells(const Target&, const Contiguous<double, 2>& rows,
@@ -77,7 +77,7 @@ Result<std::int32_t> bound_partition_cells(const Target&, const Contiguous<doubl
         labels = partition_cells(rows.data(), weight.data(), static_cast<Index>(rows.shape(0)),
                                  static_cast<Index>(rows.shape(1)), n_cells, execution.interrupt.listener());
     });
-    return released<std::int32_t>(labels);
+    return to_array<std::int32_t>(labels);
 }
 
 Index bound_move_centres(const Target& target, const Rows& rows, const RowWeight& row_weight,

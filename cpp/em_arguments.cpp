@@ -6,8 +6,9 @@ namespace gaussmix {
 
 namespace {
 
+// Checks the size of an array, and returns its data.
 template <class Array>
-double* written(const Array& array, std::size_t size, const char* message) {
+double* data_of(const Array& array, std::size_t size, const char* message) {
     require(array.size() == size, message);
     return array.data();
 }
@@ -67,12 +68,12 @@ EmView view_weighted_em(const Rows& rows, const RowWeight& row_weight, const Let
     return task;
 }
 
-Written::Written(const EmView& task, const Writable<double, 1>& weights, const Writable<double, 2>& means,
-                 const Writable<double, 1>& covariances)
+MixtureArrays::MixtureArrays(const EmView& task, const Writable<double, 1>& weights, const Writable<double, 2>& means,
+                             const Writable<double, 1>& covariances)
     : factors({n_covariances(task) * n_values(task)}), log_abs_det({n_covariances(task)}) {
     const auto n_means = static_cast<std::size_t>(task.n_components * task.rows.n_features);
-    view = {weights.data(), written(means, n_means, "means must have shape (n_components, n_features)"),
-            written(covariances, n_covariances(task) * n_values(task), "covariances must be of the algebra's size"),
+    view = {weights.data(), data_of(means, n_means, "means must have shape (n_components, n_features)"),
+            data_of(covariances, n_covariances(task) * n_values(task), "covariances must be of the algebra's size"),
             factors.data(), log_abs_det.data()};
 }
 

@@ -27,12 +27,12 @@ EmView view_weighted_em(const Rows& rows, const RowWeight& row_weight, const Let
                         const Contiguous<double, 1>& ridge, const LimitValues& limits);
 
 // A mixture whose arrays are changed in place, with new arrays for the whitening factors of the covariances.
-struct Written {
+struct MixtureArrays {
     NewArray<double> factors, log_abs_det;
     MixtureView view;
 
-    Written(const EmView& task, const Writable<double, 1>& weights, const Writable<double, 2>& means,
-            const Writable<double, 1>& covariances);
+    MixtureArrays(const EmView& task, const Writable<double, 1>& weights, const Writable<double, 2>& means,
+                  const Writable<double, 1>& covariances);
 };
 
 // Tuple of the fields of engines.calls.PackedPrior, in the order in which this class declares them.

@@ -13,7 +13,7 @@ namespace gaussmix {
 // otherwise spend a tenth of its time in the allocator.
 class Buffer {
 public:
-    explicit Buffer(Index bytes) : data_(block_cache().take(bytes), Delete{room_for(bytes)}) {}
+    explicit Buffer(Index bytes) : data_(block_cache().take(bytes), Delete{padded_size(bytes)}) {}
     static Buffer of_doubles(Index count) { return Buffer(count * static_cast<Index>(sizeof(double))); }
     void* get() const { return data_.get(); }
     double* doubles() const { return static_cast<double*>(get()); }
@@ -30,11 +30,11 @@ private:
 
     // Rounds the size up to a power of two, so that a cached block can be reused for requests of similar size. Blocks
     // that are never cached have exactly `bytes` bytes.
-    static Index room_for(Index bytes) {
+    static Index padded_size(Index bytes) {
         if (kMaxBlocks == 0 || bytes > kMaxBytes) return bytes;
-        Index room = kMinBytes;
-        while (room < bytes) room *= 2;
-        return room;
+        Index size = kMinBytes;
+        while (size < bytes) size *= 2;
+        return size;
     }
 
     struct BlockCache {
@@ -49,15 +49,15 @@ private:
             while (count > 0) ::operator delete(blocks[--count].data, kLine);
         }
         void* take(Index bytes) {
-            const Index room = room_for(bytes);
+            const Index size = padded_size(bytes);
             for (Index i = count; i-- > 0;) {
                 Block& block = blocks[i];
-                if (block.bytes != room) continue;
+                if (block.bytes != size) continue;
                 void* data = block.data;
                 block = blocks[--count];
                 return data;
             }
-            return ::operator new(static_cast<std::size_t>(room), kLine);
+            return ::operator new(static_cast<std::size_t>(size), kLine);
         }
         void give(void* data, Index bytes) {
             if (count < kMaxBlocks && bytes <= kMaxBytes) {

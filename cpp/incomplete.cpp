@@ -33,8 +33,8 @@ bool order(const IncompleteKernels& kernels, IncompleteView& task, const Executi
         result.pattern.resize(n_rows);
         SpanJob job{n_rows, kLeafRows, 8 * static_cast<double>(task.rows.n_features)};
         const Index leaf_rows = std::min(n_rows, kLeafRows);
-        const Rooms scratch(count_workers(job, execution.n_threads),
-                            kernels.order_scratch(task.rows.n_features, leaf_rows));
+        const PerWorker scratch(count_workers(job, execution.n_threads),
+                                kernels.order_scratch(task.rows.n_features, leaf_rows));
         job.process = [&](int worker, Index first, Index last, Listener listener) {
             kernels.order(task.rows, first, last, listener, scratch.of(worker), result.indices.data() + first,
                           result.pattern.data() + first);
@@ -58,7 +58,7 @@ bool step_incomplete(const KernelTable& table, IncompleteView task, const Parame
     const int n_workers = count_workers(job, execution.n_threads);
     const Sizes sizes = kernels.sizes(task.shape, has_errors);
     const Buffer operands = pack(kernels, task.shape, parameters, execution.interrupt.listener());
-    const Rooms scratch(n_workers, sizes.scratch);
+    const PerWorker scratch(n_workers, sizes.scratch);
     const auto add = [&](int worker, Index first, Index last, Listener listener, double* sums) {
         kernels.step(task, operands.get(), first, last, listener, scratch.of(worker), sums);
     };
@@ -74,7 +74,7 @@ bool evaluate_incomplete(const KernelTable& table, IncompleteView task, const Pa
     if (!has_errors && !order(kernels, task, execution, patterns)) return false;
     SpanJob job = job_of(task);
     const Buffer operands = pack(kernels, task.shape, parameters, execution.interrupt.listener());
-    const Rooms scratch(count_workers(job, execution.n_threads), kernels.sizes(task.shape, has_errors).scratch);
+    const PerWorker scratch(count_workers(job, execution.n_threads), kernels.sizes(task.shape, has_errors).scratch);
     job.process = [&](int worker, Index first, Index last, Listener listener) {
         kernels.evaluate(task, operands.get(), first, last, listener, scratch.of(worker), out);
     };
@@ -86,7 +86,7 @@ bool denoise(const KernelTable& table, const IncompleteView& task, const Paramet
     const IncompleteKernels& kernels = *table.incomplete;
     SpanJob job = job_of(task);
     const Buffer operands = pack(kernels, task.shape, parameters, execution.interrupt.listener());
-    const Rooms scratch(count_workers(job, execution.n_threads), kernels.sizes(task.shape, true).scratch);
+    const PerWorker scratch(count_workers(job, execution.n_threads), kernels.sizes(task.shape, true).scratch);
     job.process = [&](int worker, Index first, Index last, Listener listener) {
         kernels.denoise(task, operands.get(), first, last, listener, scratch.of(worker), means, covariances);
     };

@@ -211,13 +211,13 @@ struct DrawScratch {
 // The following functions return sizes of scratch memory, in doubles: `principal_axes_scratch` for the axes of a single
 // matrix, and `shared_axes_scratch` for axes that several scatter matrices share. Vectors are padded to a multiple of
 // eight numbers.
-constexpr Index filled_up(Index count) { return (count + 7) / 8 * 8; }
+constexpr Index padded_to_lanes(Index count) { return (count + 7) / 8 * 8; }
 constexpr Index principal_axes_scratch(Index n_features) {
-    return (n_features + 1) * filled_up(n_features) + 2 * n_features;
+    return (n_features + 1) * padded_to_lanes(n_features) + 2 * n_features;
 }
 constexpr Index shared_axes_scratch(Index n_components, Index n_features) {
-    return (n_components + 2) * n_features * filled_up(n_features) + (n_features + 2) * filled_up(n_components) +
-           2 * n_features;
+    return (n_components + 2) * n_features * padded_to_lanes(n_features) +
+           (n_features + 2) * padded_to_lanes(n_components) + 2 * n_features;
 }
 
 struct ScattersView {  // scatter matrices S_k and their weights c_k: see kernels/shared_axes.hpp
@@ -299,7 +299,7 @@ struct ScoreKernels {
 
 struct KernelTable {
     const char* isa;
-    StepKernels of_step;
+    StepKernels complete;  // for complete rows
     TruncatedKernels truncated;
     ScoreKernels scores;
     const IncompleteKernels* incomplete;

@@ -41,17 +41,17 @@ const double* unpack_products(const double* sums, Index count, double* out) {
 
 bool step(const KernelTable& kernels, const StepView& task, const ParametersView& parameters,
           const Execution& execution, MomentsView out) {
-    const StepKernels& of_step = kernels.of_step;
-    const Sizes sizes = of_step.sizes(task.shape);
+    const StepKernels& complete = kernels.complete;
+    const Sizes sizes = complete.sizes(task.shape);
     SpanJob job{task.rows.n_rows, span_rows(task.shape), work_per_row(task.shape)};
     const int n_workers = count_workers(job, execution.n_threads);
-    const Buffer operands = pack(of_step, task.shape, parameters);
-    const Rooms scratch(n_workers, sizes.scratch);
+    const Buffer operands = pack(complete, task.shape, parameters);
+    const PerWorker scratch(n_workers, sizes.scratch);
     const auto add = [&](int worker, Index first, Index last, Listener listener, double* sums) {
-        of_step.step(task, operands.get(), first, last, listener, scratch.of(worker), sums);
+        complete.step(task, operands.get(), first, last, listener, scratch.of(worker), sums);
     };
-    const auto unpack = [&](const double* sums) { of_step.unpack(task.shape, sums, out); };
-    return sum_leaves(job, n_workers, execution, of_step.merge, task.shape, sizes.sums, add, unpack);
+    const auto unpack = [&](const double* sums) { complete.unpack(task.shape, sums, out); };
+    return sum_leaves(job, n_workers, execution, complete.merge, task.shape, sizes.sums, add, unpack);
 }
 
 bool evaluate(const KernelTable& kernels, const Shape& shape, const RowsView& rows, const ParametersView& parameters,
@@ -63,8 +63,8 @@ bool evaluate(const KernelTable& kernels, const Shape& shape, const RowsView& ro
     if (rows.n_rows <= kGroupRows && is_triangular && shape.n_features > kPackedTogether) {
         std::swap(packed.factors, unpacked);  // factors that are read only once are not packed in advance
     }
-    const Buffer operands = pack(kernels.of_step, shape, packed);
-    const Rooms scratch(count_workers(job, execution.n_threads), kernels.of_step.sizes(shape).scratch);
+    const Buffer operands = pack(kernels.complete, shape, packed);
+    const PerWorker scratch(count_workers(job, execution.n_threads), kernels.complete.sizes(shape).scratch);
     job.process = [&](int worker, Index first, Index last, Listener listener) {
         kernels.evaluate(shape, rows, output, operands.get(), unpacked, first, last, listener, scratch.of(worker), out);
     };
@@ -87,18 +87,18 @@ bool add_scores(const KernelTable& kernels, const ScoresView& task, const Parame
     constexpr Index kSpan = 13 * kTileRows;
     const Index n_components = task.step.shape.n_components;
     const Index n_all = task.n_all * kPanelValues, n_own = task.n_own * kPanelValues;
-    const double products = static_cast<double>(n_all * n_all + n_components * n_own * n_own);
-    SpanJob job{task.step.rows.n_rows, kSpan, products / 2};
+    SpanJob job{task.step.rows.n_rows, kSpan, static_cast<double>(n_all * n_all + n_components * n_own * n_own) / 2};
     const Sizes sizes = kernels.scores.sizes(task);
-    const Buffer operands = pack(kernels.of_step, task.step.shape, parameters);
+    const Buffer operands = pack(kernels.complete, task.step.shape, parameters);
     const int n_workers = count_workers(job, execution.n_threads);
-    const Rooms scratch(n_workers, sizes.scratch), partial(n_workers, sizes.sums * static_cast<Index>(sizeof(double)));
+    const PerWorker scratch(n_workers, sizes.scratch),
+        partial(n_workers, sizes.sums * static_cast<Index>(sizeof(double)));
     const Buffer total = Buffer::of_doubles(sizes.sums);
     std::fill_n(total.doubles(), sizes.sums, 0.0);
-    job.process = [&](int worker, Index first, Index last, Listener of_worker) {
+    job.process = [&](int worker, Index first, Index last, Listener listener) {
         double* sums = partial.doubles(worker);
         std::fill_n(sums, sizes.sums, 0.0);
-        kernels.scores.add(task, operands.get(), first, last, of_worker, scratch.of(worker), sums);
+        kernels.scores.add(task, operands.get(), first, last, listener, scratch.of(worker), sums);
     };
     job.merge = [&](int worker) {
         const double* from = partial.doubles(worker);

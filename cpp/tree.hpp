@@ -9,9 +9,9 @@
 namespace gaussmix {
 
 // Scratch memory for each worker (thread) of a job, aligned to cache lines.
-class Rooms {
+class PerWorker {
 public:
-    Rooms(int n_workers, Index bytes) : bytes_((bytes + 63) / 64 * 64), all_(n_workers * bytes_) {}
+    PerWorker(int n_workers, Index bytes) : bytes_((bytes + 63) / 64 * 64), all_(n_workers * bytes_) {}
     void* of(int worker) const { return static_cast<char*>(all_.get()) + worker * bytes_; }
     double* doubles(int worker) const { return static_cast<double*>(of(worker)); }
 
@@ -72,7 +72,7 @@ private:
 template <class Add, class Unpack>
 bool sum_leaves(SpanJob& job, int n_workers, const Execution& execution, Tree::Merge merge, const Shape& shape,
                 Index n_sums, Add&& add, Unpack&& unpack) {
-    const Rooms partial(n_workers, n_sums * static_cast<Index>(sizeof(double)));
+    const PerWorker partial(n_workers, n_sums * static_cast<Index>(sizeof(double)));
     for (int worker = 0; worker < n_workers; ++worker) std::fill_n(partial.doubles(worker), n_sums, 0.0);
     job.process = [&](int worker, Index first, Index last, Listener listener) {
         add(worker, first, last, listener, partial.doubles(worker));

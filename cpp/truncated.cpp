@@ -51,12 +51,12 @@ bool step_truncated(const KernelTable& kernels, TruncatedView task, const Parame
     const int n_workers = count_workers(job, execution.n_threads);
     const Buffer operands(sizes.operands);
     kernels.truncated.pack(task, parameters, operands.get());
-    const Rooms scratch(n_workers, sizes.scratch);
+    const PerWorker scratch(n_workers, sizes.scratch);
     const auto add = [&](int worker, Index first, Index last, Listener listener, double* sums) {
         kernels.truncated.step(task, operands.get(), first, last, listener, scratch.of(worker), sums);
     };
-    const auto unpack = [&](const double* sums) { kernels.of_step.unpack(shape, sums, out); };
-    return sum_leaves(job, n_workers, execution, kernels.of_step.merge, shape, sizes.sums, add, unpack);
+    const auto unpack = [&](const double* sums) { kernels.complete.unpack(shape, sums, out); };
+    return sum_leaves(job, n_workers, execution, kernels.complete.merge, shape, sizes.sums, add, unpack);
 }
 
 }  // namespace gaussmix

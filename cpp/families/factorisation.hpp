@@ -9,17 +9,17 @@ namespace gaussmix {
 class Factoriser {
 public:
     Factoriser(const KernelTable& kernels, Index n_features)
-        : kernels_(kernels), n_features_(n_features), room_(Buffer::of_doubles(n_features * (n_features + 2))) {}
+        : kernels_(kernels), n_features_(n_features), scratch_(Buffer::of_doubles(n_features * (n_features + 2))) {}
 
     // Returns false if the matrix is singular to working precision.
     bool operator()(const double* matrix, Listener listener, double* factor, double* log_abs_det) {
-        return kernels_.factorise(n_features_, matrix, listener, room_.doubles(), factor, log_abs_det);
+        return kernels_.factorise(n_features_, matrix, listener, scratch_.doubles(), factor, log_abs_det);
     }
 
 private:
     const KernelTable& kernels_;
     const Index n_features_;
-    const Buffer room_;
+    const Buffer scratch_;
 };
 
 // Computes v^(-1/2) of each variance v. Returns false if a variance is subnormal, negative or infinite. `roots` may be

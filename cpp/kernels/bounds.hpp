@@ -1,4 +1,4 @@
-// This file keeps lower bounds on the distances from the rows of a group (24 rows) to each component, and adapts the
+// Keeps lower bounds on the distances from the rows of a group (24 rows) to each component, and adapts the
 // bounds to the new parameters in every pass. If the bound on a component's distance shows that the component is
 // negligible for all rows of the group, the pass does not compute the distances to this component. The bounds follow
 // from this inequality, in which W is the component's whitening factor and a prime marks the new parameters:

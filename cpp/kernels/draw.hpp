@@ -237,7 +237,7 @@ inline void draw(const DrawView& view, Index first, Index last, Listener listene
 }
 
 // Computes two normal variates from every four words (32 random bits each).
-inline void normals_of(const std::uint32_t* words, Index count, double* out) noexcept {
+inline void normals_from_words(const std::uint32_t* words, Index count, double* out) noexcept {
     for (Index i = 0; i < count; ++i) {
         Random random;
         for (int j = 0; j < 4; ++j) random.words[j] = Words::broadcast(words[4 * i + j]);

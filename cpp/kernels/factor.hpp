@@ -19,7 +19,7 @@ GAUSSMIX_INLINE void add_multiple(double factor, const double* __restrict from, 
 
 constexpr Index kRowsTogether = 8;
 
-// Computes to[i] -= sum_p factors[p * stride] * rows[p * stride + i] for each i, where p = 0 .. n_rows - 1 in this order.
+// Computes to[i] -= sum_p factors[p * stride] * rows[p * stride + i] for each i, where p = 0 .. n_rows - 1, in order.
 // Eight rows are subtracted together, because `to` is then loaded and stored only once for eight rows.
 GAUSSMIX_INLINE void subtract_multiples(const double* factors, const double* rows, Index n_rows, Index stride,
                                         Index count, double* __restrict to) {
@@ -106,8 +106,8 @@ GAUSSMIX_INLINE bool is_singular(Index d, const double* covariance, const double
     return false;
 }
 
-GAUSSMIX_INLINE bool factorise_of(Index d, const double* covariance, Poll& poll, double* scratch, double* factor,
-                                  double* log_abs_det) {
+GAUSSMIX_INLINE bool factorise_inline(Index d, const double* covariance, Poll& poll, double* scratch, double* factor,
+                                      double* log_abs_det) {
     if (cholesky(d, covariance, poll, scratch)) {
         invert_triangle(d, scratch, poll, factor);
         *log_abs_det = log_abs_det_of_inverse(d, scratch);
@@ -124,10 +124,10 @@ inline bool factorise(Index d, const double* covariance, Listener listener, doub
                       double* log_abs_det) noexcept {
     Poll poll(listener);
     switch (d) {
-        case 2: return factorise_of(2, covariance, poll, scratch, factor, log_abs_det);
-        case 3: return factorise_of(3, covariance, poll, scratch, factor, log_abs_det);
-        case 4: return factorise_of(4, covariance, poll, scratch, factor, log_abs_det);
-        default: return factorise_of(d, covariance, poll, scratch, factor, log_abs_det);
+        case 2: return factorise_inline(2, covariance, poll, scratch, factor, log_abs_det);
+        case 3: return factorise_inline(3, covariance, poll, scratch, factor, log_abs_det);
+        case 4: return factorise_inline(4, covariance, poll, scratch, factor, log_abs_det);
+        default: return factorise_inline(d, covariance, poll, scratch, factor, log_abs_det);
     }
 }
 

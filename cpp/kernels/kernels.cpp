@@ -36,7 +36,7 @@ constinit const KernelTable kKernels{GAUSSMIX_NAME(GAUSSMIX_ISA),
                                      shared_axes,
                                      measure_motion,
                                      draw,
-                                     normals_of,
+                                     normals_from_words,
                                      log_each};
 
 }  // namespace gaussmix::GAUSSMIX_ISA

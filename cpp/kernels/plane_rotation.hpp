@@ -5,7 +5,7 @@
 
 namespace gaussmix::GAUSSMIX_ISA {
 
-static_assert(filled_up(1) == kLanes);  // callers pad vectors to a multiple of kLanes
+static_assert(padded_to_lanes(1) == kLanes);  // callers pad vectors to a multiple of kLanes
 
 struct Rotation {
     double cosine, sine;

@@ -94,7 +94,7 @@ public:
         : task_(task),
           shape_(task.step.shape),
           layout_(layout),
-          of_step_(shape_),
+          in_tile_(shape_),
           scratch_(scratch),
           tile_(scratch + layout.step),
           poll_(poll) {
@@ -111,7 +111,7 @@ public:
         for (Index row = first; row < last; row += kGroupRows) {
             read_row_weight(task_.step.row_weight, task_.step.rows, row, scratch_ + layout_.row_weight + (row - first));
         }
-        const unsigned char* active = reinterpret_cast<unsigned char*>(tile_ + of_step_.active);
+        const unsigned char* active = reinterpret_cast<unsigned char*>(tile_ + in_tile_.active);
         unsigned char* masks = reinterpret_cast<unsigned char*>(scratch_ + layout_.masks);
         unsigned char* own_masks = masks + task_.n_all;
         const Index n_components = shape_.n_components, n_separate = n_components * task_.n_each;
@@ -143,15 +143,15 @@ private:
     // responsibility 0 get scores z = 0, however far from the mean the rows are.
     void write_scores(Index k, const ActiveGroups& groups) {
         const Index d = shape_.n_features;
-        double* u = tile_ + of_step_.differences;
+        double* u = tile_ + in_tile_.differences;
         double* z = u + d * kLanes;
         for (int i = 0; i < groups.count; ++i) {
             const Index g = groups.index[i];
-            const double* rows = tile_ + of_step_.rows + g * d * kGroupRows;
-            const double* e = tile_ + of_step_.densities + (g * round_up(shape_.n_components, kLanes) + k) * kGroupRows;
+            const double* rows = tile_ + in_tile_.rows + g * d * kGroupRows;
+            const double* e = tile_ + in_tile_.densities + (g * round_up(shape_.n_components, kLanes) + k) * kGroupRows;
             for (Index v = 0; v < kGroupVectors; ++v) {
                 const Index lanes = (g * kGroupVectors + v) * kLanes;
-                const Vec responsibility = Vec::load(e + v * kLanes) * Vec::load(tile_ + of_step_.row_factor + lanes);
+                const Vec responsibility = Vec::load(e + v * kLanes) * Vec::load(tile_ + in_tile_.row_factor + lanes);
                 for (Index j = 0; j < d; ++j) {
                     const Vec offset =
                         Vec::load(rows + (j * kGroupVectors + v) * kLanes) - Vec::broadcast(task_.means[k * d + j]);
@@ -224,7 +224,7 @@ private:
     const ScoresView& task_;
     const Shape& shape_;
     const Layout& layout_;
-    const ScratchLayout of_step_;  // layout of `tile_`, the scratch memory in which the E-step leaves a tile
+    const ScratchLayout in_tile_;  // layout of `tile_`, the scratch memory in which the E-step leaves a tile
     double* scratch_;
     double* tile_;
     Poll& poll_;

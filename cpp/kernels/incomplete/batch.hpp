@@ -7,7 +7,8 @@
 
 namespace gaussmix::GAUSSMIX_ISA::incomplete {
 
-GAUSSMIX_INLINE double cell(const RowsView& rows, Index row, Index feature) {
+// Returns the value of one feature of a row.
+GAUSSMIX_INLINE double value_at(const RowsView& rows, Index row, Index feature) {
     const Index at = row * rows.row_stride + feature * rows.column_stride;
     const char* data = static_cast<const char*>(rows.data);
     return rows.is_float32 ? Elements<float>{data}[at] : Elements<double>{data}[at];

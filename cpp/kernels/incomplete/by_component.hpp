@@ -50,7 +50,7 @@ public:
             slot_[i] = slot;
             const Pattern& p = patterns_[slot];
             for (Index j = 0; j < p.n_present; ++j) {
-                const Vec x = Vec::broadcast(cell(rows_, batch.row[i], p.present(j)));
+                const Vec x = Vec::broadcast(value_at(rows_, batch.row[i], p.present(j)));
                 for (Index v = 0; v < n_vectors; ++v) {
                     const Vec mean = conditioner_.element(conditioner_.layout().means, p.present(j), v);
                     (x - mean).store(completed(v, p.present(j), i));

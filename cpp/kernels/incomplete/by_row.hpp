@@ -215,7 +215,7 @@ private:
             const Index row = batch.row[lane < batch.n_rows ? lane : 0];
             n_present[lane] = 0;
             for (Index i = 0; i < d_; ++i) {
-                const double x = cell(rows_, row, i);
+                const double x = value_at(rows_, row, i);
                 const bool is_present = x == x;
                 room_[layout_.rows + i * kLanes + lane] = is_present ? x : 0;
                 room_[layout_.present + i * kLanes + lane] = is_present;

@@ -30,7 +30,7 @@ inline void find_missing(const RowsView& rows, Index row, std::uint64_t* words) 
             present = bits(equal(x, x));
         } else {
             for (int i = 0; i < count; ++i) {
-                const double x = cell(rows, row, j + i);
+                const double x = value_at(rows, row, j + i);
                 present |= static_cast<unsigned>(x == x) << i;
             }
         }
@@ -52,7 +52,7 @@ struct Pattern {
     static Pattern of(const RowsView& rows, Index row, Index* room) {
         Index n_present = 0, end = rows.n_features;
         for (Index j = 0; j < rows.n_features; ++j) {
-            const double x = cell(rows, row, j);
+            const double x = value_at(rows, row, j);
             room[x == x ? n_present++ : --end] = j;
         }
         return {n_present, rows.n_features - n_present, room};

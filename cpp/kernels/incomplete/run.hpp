@@ -153,7 +153,7 @@ private:
         }
     };
 
-    static const StepKernels& kernels() { return GAUSSMIX_DENSE_ISA::kKernels.of_step; }
+    static const StepKernels& kernels() { return GAUSSMIX_DENSE_ISA::kKernels.complete; }
 
     // Computes, for components 8 v .. 8 v + 7, the whitening factors of the observed features and the constants of the
     // log densities. Leaves L^-1 and 1/D of the covariances L D L' of the observed features in `factor`.
@@ -243,7 +243,7 @@ private:
             } else {
                 alignas(64) double lanes[kLanes];
                 for (int i = 0; i < count; ++i) {
-                    for (int r = 0; r < kLanes; ++r) lanes[r] = cell(rows_, row[r], j + i);
+                    for (int r = 0; r < kLanes; ++r) lanes[r] = value_at(rows_, row[r], j + i);
                     features[i] = Vec::load(lanes);
                 }
             }

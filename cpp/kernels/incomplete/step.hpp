@@ -108,7 +108,7 @@ private:
     bool is_long(Index first, Index end) const {
         if (end - first < kLeastRun || (!is_step() && task_.prior.table != nullptr)) return false;
         for (Index j = 0; j < task_.shape.n_features; ++j) {
-            const double x = cell(task_.rows, row_at(task_.rows, first), j);
+            const double x = value_at(task_.rows, row_at(task_.rows, first), j);
             if (x == x) return true;
         }
         return false;

@@ -27,7 +27,7 @@ struct Layout {
         Carver carver;
         carver.take(tile.size);
         // The arrays are twice as large as necessary: the carver counts doubles, but the arrays hold 4-byte integers.
-        // `listed` has one more entry than there are slots, because `ComponentList::want` also writes behind a full list.
+        // `listed` has one entry more than there are slots, because `ComponentList::want` may write after a full list.
         slot = carver.take(task.step.shape.n_components);
         component = carver.take(n_slots);
         listed = carver.take(n_slots + 1);

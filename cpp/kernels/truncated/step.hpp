@@ -5,8 +5,8 @@
 // Rows are processed in bunches of 8 or 24 rows. For each bunch, the pass evaluates the listed components
 // (component_list.hpp). Each row keeps the most probable of the evaluated components as its new candidates
 // (candidates.hpp), so that the sum of the densities of the row's candidates never decreases. The array `densities`
-// holds the exponentials of softmax.hpp, in the layout [group][slot][vector][lane]. Only groups in which a slot is active
-// have valid values.
+// holds the exponentials of softmax.hpp, in the layout [group][slot][vector][lane]. Only groups in which a slot is
+// active have valid values.
 #pragma once
 #include "candidates.hpp"
 #include "component_list.hpp"
@@ -205,8 +205,8 @@ private:
         if (has_noise) log_likelihood.noise = log_likelihood.noise + scaled * noise_exponential;
     }
 
-    // Writes the new candidates of a vector of rows, and the exponentials of these candidates, whose slots become active
-    // in the group. A row without any new candidate keeps its old candidates.
+    // Writes the new candidates of a vector of rows, and the exponentials of these candidates, whose slots become
+    // active in the group. A row without any new candidate keeps its old candidates.
     void write_candidates(const GroupView& group, Index first, int v) {
         for (Index lane = 0; lane < smaller(Index{kLanes}, rows().n_rows - first); ++lane) {
             if (candidates_.slot(0, v, lane) < 0) continue;

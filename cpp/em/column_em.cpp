@@ -151,6 +151,7 @@ std::pair<Mixture, bool> ColumnEm::extrapolated(const Mixture& start, const Mixt
     return {result, is_limited};
 }
 
+// Returns the log weights, then the means and then the log variances, (3 n_components,).
 Values ColumnEm::coordinates(const Mixture& mixture) const {
     const Index n = size(mixture);
     Values result = zeros(3 * n);

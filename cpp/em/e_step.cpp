@@ -8,6 +8,7 @@ namespace gaussmix {
 
 namespace {
 
+// Checks whether all row weights are 1.
 bool are_ones(const RowWeightView& weight, Index n_rows) {
     for (Index row = 0; row < n_rows && weight.data != nullptr; ++row) {
         if (weight.data[row * weight.stride] != 1) return false;

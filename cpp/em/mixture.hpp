@@ -35,8 +35,9 @@ struct Mixture {  // a mixture that owns its memory
     MixtureView view() {
         return {weights.data(), means.data(), covariances.data(), factors.data(), log_abs_det.data()};
     }
+    // Copies the parameters; the whitening factors must then be computed by `factorise`.
     void read(const double* from_weights, const double* from_means, const double* from_covariances);
-    void write(const MixtureView& to) const;
+    void write(const MixtureView& to) const;  // copies the parameters and the whitening factors
 };
 
 // Returns a mixture of the components with the given indices, whose weights stay the same. `mixture` must have neither

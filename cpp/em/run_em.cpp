@@ -53,6 +53,7 @@ public:
           checks_(task, execution.interrupt.listener()),
           moments_(task, task.can_use_total()) {}
 
+    // Returns a copy of the parameters, with memory for the whitening factors.
     Mixture copy(const MixtureView& mixture) const {
         Mixture result(task_.algebra, task_.n_components, task_.rows.n_features, task_.has_noise());
         result.read(mixture.weights, mixture.means, mixture.covariances);

@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34448,
+    "src": 34456,
     "cpp": 14055,
-    "tests": 34074,
+    "tests": 34080,
     "bench": 2613,
     "tools": 626,
     "files": 1003,

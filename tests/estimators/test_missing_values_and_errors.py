@@ -304,8 +304,31 @@ def test_rows_without_any_value_do_not_count_in_criteria(weight):
     row_weights, all_weights = (None if weight is None else np.full(len(rows), weight) for rows in (ROWS, EMPTY))
     assert gm.bic(EMPTY, all_weights) == pytest.approx(gm.bic(ROWS, row_weights), rel=1e-12)
     assert gm.aic(EMPTY, all_weights) == pytest.approx(gm.aic(ROWS, row_weights), rel=1e-12)
-    bic = gm.summary(EMPTY, all_weights).statistics["bic"]
-    assert bic == pytest.approx(gm.bic(EMPTY, all_weights), rel=1e-12)
+    found, expected = (gm.summary(*each).statistics for each in ((EMPTY, all_weights), (ROWS, row_weights)))
+    assert found["bic"] == pytest.approx(gm.bic(EMPTY, all_weights), rel=1e-12)
+    assert found["icl"] == pytest.approx(expected["icl"], rel=1e-12)
+
+
+def test_rows_without_any_value_do_not_count_as_overlap_of_clusters():
+    gm = GaussianMixture(3, random_state=0).fit(ROWS)
+    found, expected = gm.merge(EMPTY), gm.merge(ROWS)
+    np.testing.assert_array_equal(
+        found.cluster_labels[found.n_clusters - 1], expected.cluster_labels[found.n_clusters - 1]
+    )
+    np.testing.assert_allclose(found.overlap, expected.overlap, rtol=1e-12)
+    np.testing.assert_allclose(found.entropy, expected.entropy, rtol=1e-12)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-3], ids=["cutoff below 0", "cutoff above 0"])
+def test_trim_neither_leaves_out_nor_counts_rows_without_any_value(scale, rng):
+    rows = scale * np.r_[rng.normal(size=(90, 2)), 30 + rng.normal(size=(10, 2))]
+    empty = np.r_[rows, np.full((50, 2), np.nan)]
+    found, expected = GaussianMixture(trim=0.1, tol=1e-10), GaussianMixture(trim=0.1, tol=1e-10)
+    labels = found.fit_predict(empty)
+    np.testing.assert_array_equal(labels[:100], expected.fit_predict(rows))
+    assert (labels[100:] == 0).all()
+    np.testing.assert_allclose(found.covariances_, expected.covariances_, rtol=1e-4)
+    assert found.cutoff_ == pytest.approx(expected.cutoff_, abs=1e-3)
 
 
 def test_rows_without_any_value_do_not_count_if_weights_are_fractions_or_precisions():

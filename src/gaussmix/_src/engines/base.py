@@ -53,6 +53,10 @@ class Engine(Protocol[StateT]):
         """Return the largest number of threads that a call may use."""
 
     @property
+    def is_incomplete(self) -> bool:
+        """Return whether rows may have missing values or measurement errors."""
+
+    @property
     def is_truncated(self) -> bool:
         """Return whether an E-step compares each row with only a few candidate components."""
 

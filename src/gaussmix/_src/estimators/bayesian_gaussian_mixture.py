@@ -7,8 +7,7 @@ from functools import partial
 from time import perf_counter
 from typing import Final, Literal
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from gaussmix._src.checks import check_count, check_nonnegative
 from gaussmix._src.em.bayes.variational import VariationalObjective
@@ -26,8 +25,8 @@ from gaussmix._src.fit.fitted import RowSummary
 from gaussmix._src.fit.options.base import FitOptions
 from gaussmix._src.fit.plan import ModelStart, Plan
 from gaussmix._src.fit.problem import Problem, TrainingData
-from gaussmix._src.interfaces.block import Block
 from gaussmix._src.model import Model
+from gaussmix._src.sources.base import has_values
 from gaussmix._src.sources.row_statistics import Cells
 from gaussmix._src.validation.incomplete import check_pairs
 from gaussmix._src.validation.parameters import CHECKS, check_flag, check_ridge_number, check_start_names
@@ -238,7 +237,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
         )
         problem, plan = apply_options(options, problem, plan, [(family, n_components)])
         if n_empty:  # The approximation would count rows without observed values as evidence.
-            problem = replace(problem, data=problem.data.select_rows(_has_values, source.n_rows - n_empty))
+            problem = replace(problem, data=problem.data.select_rows(has_values, source.n_rows - n_empty))
         if not isinstance(plan.starts[0], ModelStart):  # With `warm_start`, there may be fewer rows than components.
             advice = 'Lower n_components, or set init_params="birth" and split_merge=True.'
             check_enough_rows(problem.data.raw_source, n_initial, advice)
@@ -253,8 +252,3 @@ class BayesianGaussianMixture(PosteriorEstimator):
             return None
         q, total = self._approximation, float(self.mass_.sum())
         return ModelStart(Model(q.counts / total, q.means, q.covariances, family), self.lower_bound_ / total)
-
-
-def _has_values(block: Block) -> NDArray[np.bool_]:
-    """Return whether each row has an observed value; True for all rows of weight 0, because `Cells` leaves them out."""
-    return ~np.isnan(block.rows).all(axis=1) | (block.weight == 0)

@@ -31,7 +31,7 @@ from gaussmix._src.mixture import MIN_OVERLAP
 from gaussmix._src.noise_component import NO_MARGINAL
 from gaussmix._src.numerics.arrays import Array, check_size, narrowed
 from gaussmix._src.sources.array import ArraySource
-from gaussmix._src.sources.base import Source
+from gaussmix._src.sources.base import Source, has_values
 from gaussmix._src.sources.row_statistics import Cells
 from gaussmix._src.validation.rows import RowsLike, scale_fractional_weights
 
@@ -316,6 +316,8 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         if own.noise is not None:
             raise ValueError("merge does not support noise. Replace mixture_ by mixture_.without_noise first.")
         assign = partial(self._engine(source).responsibilities, parameters=own.parameters)
+        if source.may_miss:  # A row without observed values says nothing about the overlap of clusters.
+            source = source.part(has_values, source.n_rows - source.collect(Cells).n_empty)
         rows = source.whole
         if rows is None or rows.n_rows * own.n_components > MAX_STORED:
             return merge_by_sums(own, assign, source.sum_of, min_overlap)

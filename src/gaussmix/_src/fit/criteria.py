@@ -29,7 +29,7 @@ class CriterionInputs:
     ----------
     log_likelihood : log-likelihood Σ_i s_i log p(x_i) of all rows x_i with weights s_i, in nats.
     classification_likelihood : log-likelihood Σ_i s_i max_k log p(x_i, k), in nats, if each row x_i is in its most
-        probable component k.
+        probable component k. Rows without observed values are left out.
     n_parameters : number of free parameters of the mixture.
     row_weight : total weight of the rows with at least one observed value; without weights, the number of these rows.
     """
@@ -66,7 +66,9 @@ class _SoftAndHardStep(StepTask):
         hard = StepTask(
             self.engine, self.n_components, self.parameters, self.spec, AssignmentRule.HARD, context=self.context
         )
-        return Sums([super().call(block, state), hard.call(block, state)])
+        # A row without observed values has the density 1, whatever its component.
+        hard_block = block.without_empty_rows() if self.engine.is_incomplete else block
+        return Sums([super().call(block, state), hard.call(hard_block, state)])
 
 
 def bic(inputs: CriterionInputs) -> float:

@@ -294,6 +294,11 @@ class _Changed(Source):
         return renumbered(chain.from_iterable(map(self._change, self._source.blocks())))
 
 
+def has_values(block: Block) -> NDArray[np.bool_]:
+    """Return whether each row has an observed value; True for all rows of weight 0, because `Cells` leaves them out."""
+    return ~block.is_empty_row | (block.weight == 0)
+
+
 def renumbered(blocks: Iterable[Block]) -> Iterator[Block]:
     """Yield the blocks with new row indices, which are consecutive and begin at 0."""
     n_rows = 0

@@ -42,6 +42,7 @@ from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import F, S, Source, Task, in_leaves
 from gaussmix._src.sources.quantile import ScoreReduction, find_neighbourhood
+from gaussmix._src.sources.row_statistics import Cells
 
 # A row is evaluated if the lower bound on its log density is below the previous cutoff plus this number of nats.
 CUTOFF_MARGIN = 0.5
@@ -168,7 +169,8 @@ class TrimmedSource(Source):
         last = self._last_pass
         if last is not None and last.log_density.parameters is parameters:
             return last
-        left_out = self._fraction * self._source.row_totals.total_weight
+        empty_weight = self._source.collect(Cells).empty_weight if self._source.may_miss else 0.0
+        left_out = self._fraction * (self._source.row_totals.total_weight - empty_weight)
         log_density = _LogDensityTask(engine, parameters, 0 if last is None else last.log_density.step + 1)
         task, rule, bounds = log_density, None, None
         if last is not None and not (self.is_incomplete or self.is_on_device):
@@ -226,9 +228,9 @@ class _LogDensityTask:
             indices = np.flatnonzero(result <= self.exact_below)
             if len(indices) <= MAX_EVALUATED_LEAF_FRACTION * leaf.n_rows:
                 if len(indices):
-                    result[indices] = self.engine.log_density(leaf.take(indices, leaf.first_row), self.parameters)
+                    result[indices] = _trimming_scores(leaf.take(indices, leaf.first_row), self.engine, self.parameters)
                 return _LeafDensities(self.step, self.exact_below, result)
-        return _LeafDensities(self.step, inf, self.engine.log_density(leaf, self.parameters))
+        return _LeafDensities(self.step, inf, _trimming_scores(leaf, self.engine, self.parameters))
 
 
 class _LeafDensities(NamedTuple):
@@ -295,14 +297,20 @@ def _reweight_rows(
     return [replace(block, row_weight=np.concatenate(weights))]
 
 
+def _trimming_scores(block: Block, engine: Engine[Any], parameters: Parameters) -> Array:
+    """Return log p(x) of each row, in nats, but infinity for rows without observed values, which are never left out."""
+    log_density = engine.log_density(block, parameters)
+    return np.where(block.is_empty_row, inf, log_density) if engine.is_incomplete else log_density
+
+
 def trimming_cutoff(source: Source, engine: Engine[Any], model: Model) -> float | None:
     """Return the log density, in nats, below which a pass leaves rows out, or None without trimming."""
     return source.rule_for(engine, model.parameters).cutoff if isinstance(source, TrimmedSource) else None
 
 
 def are_above_cutoff(block: Block, parameters: Parameters, engine: Engine[Any], cutoff: float) -> NDArray[np.bool_]:
-    """Return a Boolean array that is True for rows with a log density of at least `cutoff`."""
-    return in_leaves(block, partial(engine.log_density, parameters=parameters)) >= cutoff
+    """Return whether each row has a log density of at least `cutoff`, or no observed value, (n_rows,)."""
+    return in_leaves(block, partial(_trimming_scores, engine=engine, parameters=parameters)) >= cutoff
 
 
 def _feature_widths(sample: DistinctRows) -> Array:
@@ -326,8 +334,10 @@ class RowTrimming:
 
     def retained_sample(self, sample: DistinctRows, model: Model, engine: Engine[Any]) -> DistinctRows:
         """Return the rows of a sample that a pass with the given model keeps."""
-        rule = TrimmedSource(ArraySource(sample.rows, sample.weight), self.fraction).rule_for(engine, model.parameters)
-        weight = rule.row_weights(engine.log_density(Block(0, sample.rows), model.parameters), sample.weight)
+        source = ArraySource(sample.rows, sample.weight)
+        source.may_miss = engine.is_incomplete
+        rule = TrimmedSource(source, self.fraction).rule_for(engine, model.parameters)
+        weight = rule.row_weights(_trimming_scores(Block(0, sample.rows), engine, model.parameters), sample.weight)
         return replace(sample, rows=sample.rows[weight > 0], weight=weight[weight > 0], distinct_index=None)
 
     def partition_by_means(self, means: Array, sample: DistinctRows, unit: Array | None) -> Partition:

@@ -62,7 +62,7 @@ class CoreRuns:
     """Base class of engines with the methods that run many EM steps, or complete fits, in one call of the core."""
 
     n_threads: int
-    is_incomplete: ClassVar[bool] = False  # whether rows may have missing values or measurement errors
+    is_incomplete: ClassVar[bool] = False
     is_truncated: ClassVar[bool] = False
 
     @property

@@ -19,8 +19,8 @@ class KnownLabels(FitOption):
 
     def check_parameters(self) -> Sequence[str]:
         self._labels, self._groups = self.arguments.get("labels"), getattr(self.estimator, "label_components", None)
-        given = {"labels": self._labels, "label_components": self._groups}
-        return [name for name, value in given.items() if value is not None]
+        arguments = {"labels": self._labels, "label_components": self._groups}
+        return [name for name, value in arguments.items() if value is not None]
 
     def adapt_problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:
         data, counts = problem.data, {count for _, count in candidates}

@@ -317,6 +317,15 @@ def test_rows_without_any_value_do_not_count_as_overlap_of_clusters():
     )
     np.testing.assert_allclose(found.overlap, expected.overlap, rtol=1e-12)
     np.testing.assert_allclose(found.entropy, expected.entropy, rtol=1e-12)
+    assert gm.merge(EMPTY[-5:]).n_clusters == 1
+
+
+def test_icl_of_labelled_rows_without_any_value_differs_from_bic_by_the_entropy_of_the_others(rng):
+    rows = np.r_[rng.normal(size=(60, 2)), 4 + rng.normal(size=(60, 2)), np.full((30, 2), np.nan)]
+    labels = np.r_[np.full(120, -1), np.zeros(30, dtype=int)]
+    gm = GaussianMixtureIC([2], covariance_type="full", criterion="icl", random_state=0).fit(rows, labels=labels)
+    certainty = gm.predict_proba(rows[:120]).max(axis=1)
+    assert gm.results_["icl"][0] - gm.results_["bic"][0] == pytest.approx(-2 * np.log(certainty).sum(), rel=1e-6)
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-3], ids=["cutoff below 0", "cutoff above 0"])

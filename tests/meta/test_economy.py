@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34472,
+    "src": 34471,
     "cpp": 14055,
-    "tests": 34099,
+    "tests": 34106,
     "bench": 2613,
     "tools": 626,
     "files": 1003,

@@ -95,7 +95,7 @@ class IncompleteEngine(CompleteEngine):
 
     def log_density(self, block: Block, parameters: Parameters) -> Array:
         result = self._evaluate_rows(block, parameters, super().log_density, joint_log_density)
-        empty = block.is_empty_row
+        empty = block.are_empty
         # A row without observed values has log p(x) = 0. The computed value may differ from 0 by rounding errors of the
         # weights, so that the value is set to 0.
         if block.log_prior is None and empty.any():

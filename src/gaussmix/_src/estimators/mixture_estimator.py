@@ -316,8 +316,9 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         if own.noise is not None:
             raise ValueError("merge does not support noise. Replace mixture_ by mixture_.without_noise first.")
         assign = partial(self._engine(source).responsibilities, parameters=own.parameters)
-        if source.may_miss:  # A row without observed values says nothing about the overlap of clusters.
-            source = source.part(has_values, source.n_rows - source.collect(Cells).n_empty)
+        n_empty = source.collect(Cells).n_empty if source.may_miss else 0
+        if 0 < n_empty < source.n_rows:  # Rows without observed values say nothing about the overlap of clusters.
+            source = source.part(has_values, source.n_rows - n_empty)
         rows = source.whole
         if rows is None or rows.n_rows * own.n_components > MAX_STORED:
             return merge_by_sums(own, assign, source.sum_of, min_overlap)

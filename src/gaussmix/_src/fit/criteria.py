@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from gaussmix._src.em.step.accumulate import StepTask, prepare_context
 from gaussmix._src.engines.base import Engine
@@ -29,7 +31,7 @@ class CriterionInputs:
     ----------
     log_likelihood : log-likelihood Σ_i s_i log p(x_i) of all rows x_i with weights s_i, in nats.
     classification_likelihood : log-likelihood Σ_i s_i max_k log p(x_i, k), in nats, if each row x_i is in its most
-        probable component k. Rows without observed values are left out.
+        probable component k. Rows without observed values add s_i log p(x_i).
     n_parameters : number of free parameters of the mixture.
     row_weight : total weight of the rows with at least one observed value; without weights, the number of these rows.
     """
@@ -66,9 +68,13 @@ class _SoftAndHardStep(StepTask):
         hard = StepTask(
             self.engine, self.n_components, self.parameters, self.spec, AssignmentRule.HARD, context=self.context
         )
-        # A row without observed values has the density 1, whatever its component.
-        hard_block = block.without_empty_rows() if self.engine.is_incomplete else block
-        return Sums([super().call(block, state), hard.call(hard_block, state)])
+        soft = super().call(block, state)
+        if not self.engine.is_incomplete or not (are_empty := block.are_empty).any():
+            return Sums([soft, hard.call(block, state)])
+        # Rows without observed values are in no cluster, so they add log p(x) to both likelihoods.
+        weights = (np.where(mask, block.weight, 0.0) for mask in (are_empty, ~are_empty))
+        empty, others = (replace(block, row_weight=weight) for weight in weights)
+        return Sums([soft, super().call(empty, state) + hard.call(others, state)])
 
 
 def bic(inputs: CriterionInputs) -> float:

@@ -52,13 +52,9 @@ class Block:
         return bool(self.n_rows) and bool(np.isnan(self.rows.min()))  # the minimum is NaN if any value is NaN
 
     @property
-    def is_empty_row(self) -> NDArray[np.bool_]:
+    def are_empty(self) -> NDArray[np.bool_]:
         """Return whether each row has no observed value, (n_rows,)."""
         return np.asarray(np.isnan(self.rows).all(axis=1))
-
-    def without_empty_rows(self) -> Block:
-        """Return this block with weight 0 for the rows that have no observed value."""
-        return replace(self, row_weight=np.where(self.is_empty_row, 0.0, self.weight))
 
     @property
     def row_slice(self) -> slice:

@@ -296,7 +296,7 @@ class _Changed(Source):
 
 def has_values(block: Block) -> NDArray[np.bool_]:
     """Return whether each row has an observed value; True for all rows of weight 0, because `Cells` leaves them out."""
-    return ~block.is_empty_row | (block.weight == 0)
+    return ~block.are_empty | (block.weight == 0)
 
 
 def renumbered(blocks: Iterable[Block]) -> Iterator[Block]:

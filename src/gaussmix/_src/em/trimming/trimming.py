@@ -300,7 +300,7 @@ def _reweight_rows(
 def _trimming_scores(block: Block, engine: Engine[Any], parameters: Parameters) -> Array:
     """Return log p(x) of each row, in nats, but infinity for rows without observed values, which are never left out."""
     log_density = engine.log_density(block, parameters)
-    return np.where(block.is_empty_row, inf, log_density) if engine.is_incomplete else log_density
+    return np.where(block.are_empty, inf, log_density) if engine.is_incomplete else log_density
 
 
 def trimming_cutoff(source: Source, engine: Engine[Any], model: Model) -> float | None:

@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import click
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from gaussmix._src.cli import options, parsing
 from gaussmix._src.cli.labels import read_labels
@@ -282,9 +280,7 @@ def fit_by(
     return mixtures, {"data": data, "by": by, "n_rows": table.num_rows, "seconds": seconds, "model": model}
 
 
-def _read(
-    data: str, by: str, weights: str | None, reading: Reading
-) -> tuple[pa.Table, Any, Callable[[], Sequence[int] | NDArray[np.intp]]]:
+def _read(data: str, by: str, weights: str | None, reading: Reading) -> tuple[pa.Table, Any, Callable[[], Any]]:
     """Read the features with the column of groups, the row weights, and a function that returns the rows' indices.
 
     The indices count all rows of the file, also rows that --drop-missing leaves out. Raises BadTable or OSError.
@@ -313,7 +309,7 @@ def _read(
     groups = read[by] if isinstance(keys[0], str | int | float) else pa.array(list(map(str, keys)))
     columns = {by: groups} | {name: doubles(read[name]) for name in features}
     row_weight = None if weights is None else doubles(read[weights])
-    return pa.table(columns), row_weight, table.complete_rows if table.complete else lambda: range(len(keys))
+    return pa.table(columns), row_weight, cache(table.complete_rows) if table.complete else lambda: range(len(keys))
 
 
 def _set_parameters(counts: tuple[int, ...], parameters: dict[str, Any]) -> dict[str, Any]:

@@ -94,9 +94,8 @@ def deletion_gains(posterior: VariationalPosterior, counts: Array, removed: Indi
     E log π_j. By Jensen's inequality and because Δ_j ≥ 0, this is at least log (1 − r_k) + Σ_j r_j Δ_j.
     """
     divergences = posterior.mean_divergences() if posterior.covariances.is_shared else posterior.component_divergences()
-    everyone, log_weights = np.arange(len(counts)), posterior.weight_moments[0]
-    others = np.array([np.delete(everyone, k) for k in removed], dtype=np.intp)
-    others = others.reshape(len(removed), len(counts) - 1)
+    log_weights, but_last = posterior.weight_moments[0], np.arange(len(counts) - 1)
+    others = but_last + (but_last >= removed[:, None])  # the other components, (n_removed, n_components - 1)
     remaining = posterior.counts[others]
     log_weights_after, normalisers = posterior.prior.weight_prior.expected_log_weights(remaining)
     divergences_after = (remaining * log_weights_after).sum(axis=1) - normalisers

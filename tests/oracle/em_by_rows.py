@@ -60,7 +60,7 @@ def expect(
     error : (n, d, d), covariances of the measurement errors.
     noise_density : density of the noise component times its weight; 0 if there is no noise.
     sides : (d,), side lengths of the noise's box.
-    trim : fraction of the row weight that is left out, from the least likely rows.
+    trim : fraction of the weight of rows with observed values that is left out, from the least likely of these rows.
     """
     n_components = len(means)
     sums = Sums(0.0, 0.0, np.zeros(n_components), np.zeros(means.shape), np.zeros(covariances.shape))
@@ -84,8 +84,10 @@ def expect(
             noise *= np.exp(log_prior[i, -1])
         evaluated.append((density, noise, expected, spread))
     remaining = np.ones(len(rows)) if row_weight is None else np.array(row_weight)
-    left = trim * remaining.sum()
-    for i in np.argsort([density.sum() + noise for density, noise, _, _ in evaluated]):
+    has_values = ~np.isnan(rows).all(axis=1)
+    left = trim * remaining[has_values].sum()
+    order = np.argsort([density.sum() + noise for density, noise, _, _ in evaluated])
+    for i in order[has_values[order]]:
         left_out = min(left, remaining[i])
         remaining[i], left = remaining[i] - left_out, left - left_out
     for s, (density, noise, expected, spread) in zip(remaining, evaluated, strict=True):

@@ -305,7 +305,8 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             ) from None
         if ridge is None:
             model = fit.classes.mixture._model
-            constant = find_ridge_columns(model, known.data.default_ridge, known.data.raw_source)
+            assert fit.problem is not None, "one fit of all classes"
+            constant = find_ridge_columns(model, fit.problem.data.default_ridge, known.data.raw_source)
             warn(constant_sentence(model, constant, self._names))
         return fit
 

@@ -42,9 +42,8 @@ def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArr
         raise ValueError("A classifier requires y to be passed, but the target y is None.")
     column = _labels(y, n_rows, warn=True)
     cells = _check_no_times(distinct_values(column))
-    infinite = [isinstance(cell, float) and np.isinf(cell) for cell in column.tolist()]
-    if any(infinite):
-        row = infinite.index(True)
+    if any(map(_is_infinite, cells.tolist())):
+        row = list(map(_is_infinite, column.tolist())).index(True)
         raise ValueError(
             f"Input y contains infinity or a value too large for dtype('float64'): row {row}. Pass class labels."
         )
@@ -113,6 +112,10 @@ def encode_values(y: NDArray[Any], values: NDArray[Any], codes: NDArray[np.int32
         positions = np.minimum(np.searchsorted(values, y[part]), len(values) - 1)
         array[part] = np.where(values[positions] == y[part], codes[positions], UNLABELLED)
     return array
+
+
+def _is_infinite(label: Any) -> bool:
+    return isinstance(label, float) and bool(np.isinf(label))
 
 
 def _labels(y: ArrayLike, n_rows: int, *, warn: bool = False) -> NDArray[Any]:

@@ -79,6 +79,13 @@ def test_a_missing_value_equals_an_infinite_X_error(rows, incomplete):
     assert_same(fitted(rows, X_error=errors), fitted(incomplete, X_error=np.full(3, 0.5)), rtol=0)
 
 
+def test_a_missing_value_equals_an_infinite_variance_in_a_matrix_X_error(rows, incomplete):
+    finite = np.tile([[0.5, 0.2, 0.1], [0.2, 0.6, 0.3], [0.1, 0.3, 0.7]], (len(rows), 1, 1))
+    infinite, (row, column) = np.array(finite), np.isnan(incomplete).nonzero()
+    infinite[row, column, column] = np.inf
+    assert_same(fitted(rows, X_error=infinite), fitted(incomplete, X_error=finite), rtol=0)
+
+
 def test_explain_ignores_values_with_an_infinite_X_error(rows, incomplete):
     found = fitted(incomplete, X_error=0.5)
     terms = found.explain(rows, X_error=np.where(np.isnan(incomplete), np.inf, 0.5))
@@ -172,6 +179,8 @@ INDEFINITE = np.tile(np.eye(3), (20, 1, 1))
 INDEFINITE[3, 2, 2] = -1.0
 UNBOUNDED = np.tile(np.eye(3), (20, 1, 1))
 UNBOUNDED[5, 0, 1] = UNBOUNDED[5, 1, 0] = np.inf
+MINUS_INFINITE = np.tile(np.eye(3), (20, 1, 1))
+MINUS_INFINITE[6, 2, 2] = -np.inf
 DISJOINT = np.where(np.arange(20)[:, None] % 2 == [0, 1, 0], np.nan, ROWS)
 INFINITE = np.array(ROWS)
 INFINITE[1] = [np.nan, np.inf, 1.0]
@@ -184,6 +193,7 @@ INVALID = {
     "NaN": (ROWS, np.where(ROWS[2, 2] == ROWS, np.nan, 1.0), "X_error of row 2 contains NaN where X is observed"),
     "no symmetry": (ROWS, ASYMMETRIC, "X_error of row 4 is not symmetric"),
     "indefinite": (ROWS, INDEFINITE, "X_error of row 3 is not positive semidefinite"),
+    "a variance of -inf": (ROWS, MINUS_INFINITE, "X_error of row 6 is not positive semidefinite"),
     "an infinite covariance": (ROWS, UNBOUNDED, "X_error of row 5 is infinite between two finite variances"),
     "text": (ROWS, "wide", "X_error must be an array of numbers"),
     "masked": (ROWS, np.ma.masked_array(np.ones((20, 3)), ROWS[2, 2] == ROWS), "row 2 contains NaN where X is"),

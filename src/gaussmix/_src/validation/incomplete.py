@@ -126,20 +126,19 @@ def _check_rows(error: Array, rows: Rows, first: int | None) -> None:
     """Raise ValueError for invalid measurement errors. `first` is the first row's index, or None for equal errors."""
     known = ~np.isnan(rows)
     if error.ndim == 3:
-        known = known[:, :, None] & known[:, None, :]
         variance = np.einsum("nii->ni", error)
-        deviation, is_finite = np.sqrt(np.abs(variance)), np.isfinite(variance)
-        seen = np.where(known & np.isfinite(error), error, 0.0)
+        known = known & ~np.isinf(variance)  # values with an infinite variance are missing
+        known = known[:, :, None] & known[:, None, :]
+        deviation, seen = np.sqrt(np.abs(variance)), np.where(known & np.isfinite(error), error, 0.0)
         with np.errstate(invalid="ignore"):
             skew = np.abs(error - error.swapaxes(1, 2)) > ASYMMETRY * deviation[:, :, None] * deviation[:, None, :]
             lowest = np.linalg.eigvalsh(seen)
+        is_indefinite = lowest[:, 0] < -ASYMMETRY * np.abs(lowest[:, -1])
         invalid = {
             "contains NaN where X is observed": (np.isnan(error) & known).any(axis=(1, 2)),
             "is not symmetric": (skew & known).any(axis=(1, 2)),
-            "is infinite between two finite variances": (
-                np.isinf(error) & is_finite[:, :, None] & is_finite[:, None, :] & known
-            ).any(axis=(1, 2)),
-            "is not positive semidefinite": lowest[:, 0] < -ASYMMETRY * np.abs(lowest[:, -1]),
+            "is infinite between two finite variances": (np.isinf(error) & known).any(axis=(1, 2)),
+            "is not positive semidefinite": is_indefinite | (variance == -np.inf).any(axis=1),
         }
     else:
         invalid = {

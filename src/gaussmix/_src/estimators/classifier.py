@@ -77,7 +77,9 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     class_prior_ : (n_classes,), prior probabilities of the classes.
     class_count_ : (n_classes,), total weight of the rows that are known to be in each class.
     mixture_ : Mixture
-        The distribution p(x) of the rows of all classes together, in float64.
+        The distribution p(x) of the rows of all classes together, in float64. If the structures in `covariance_type_`
+        differ, or if components of a class share covariance parameters, the structure of `mixture_` is "spherical",
+        "diag" or "full", so that `mixture_.n_parameters` may be larger than `n_parameters_`.
     component_class_ : (n_components,), the class of each component of `mixture_`, as an index into `classes_`.
     covariance_type_ : (n_classes,), the name of each class's covariance structure, or its repr if it has options.
     log_likelihood_ : float
@@ -249,7 +251,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         return float(wrong_and_right[1] / wrong_and_right.sum())
 
     def class_mixture(self, label: Any) -> Mixture:
-        """Return the mixture p(x | c) of a class.
+        """Return the mixture p(x | c) of a class, with the covariance structure of `mixture_`.
 
         Parameters
         ----------

@@ -349,7 +349,7 @@ def test_damaged_checkpoints_are_rejected(interrupted_fit, rows, path, rng):
     estimator.fit(rows)
 
 
-WRONG = [None, True, -1, 10**400, 99, 0.5, "x", "LOST", [], [[0]], [[0, "LOST"]], [["a", 1, 2, 3, 4]], {}, {"state": 3}]
+WRONG = [None, True, -1, 10**400, 99, 0.5, "EMPTY", [], [[0]], [[0, "EMPTY"]], [["a", 1, 2, 3, 4]], {}, {"state": 3}]
 
 
 @pytest.mark.heavy(n_default=1)

@@ -1,4 +1,4 @@
-"""Remedies for components that collapse or lose their mass, and their diagnostics in `outcome_.diagnostics`."""
+"""Remedies for components that collapse or become empty, and their diagnostics in `outcome_.diagnostics`."""
 
 import pickle
 import re
@@ -20,7 +20,7 @@ from gaussmix import (
 )
 
 COLLAPSED = "collapsed onto too few distinct rows"
-LOST = "lost its mass"
+EMPTY = "became empty"
 
 
 def spiked():
@@ -49,7 +49,7 @@ def fit(remedy, case, **more):
 
 
 @pytest.mark.filterwarnings("ignore:component 2")
-@pytest.mark.parametrize(("settings", "cause", "feature"), [(COLLAPSING, COLLAPSED, "wait"), (LOSING, LOST, None)])
+@pytest.mark.parametrize(("settings", "cause", "feature"), [(COLLAPSING, COLLAPSED, "wait"), (LOSING, EMPTY, None)])
 @pytest.mark.parametrize(
     ("remedy", "done"),
     [("freeze", "frozen"), ("drop", "dropped"), ("repair", "replaced by one half of the heaviest component")],

@@ -362,7 +362,7 @@ def test_equal_rows_have_no_standard_errors_of_mean_and_covariance():
 def test_a_component_without_rows_has_no_standard_errors_but_the_others_have():
     X = rows()
     initial = {"means_init": [[0, 0], [4, 4], [90, -90]], "weights_init": [0.5, 0.4, 0.1]}
-    with pytest.warns(match="lost its mass"):
+    with pytest.warns(match="became empty"):
         gm = fitted(X, n_components=3, covariances_init=[np.eye(2)] * 3, **initial)
     found, expected = gm.inference(X), fitted(X, means_init=initial["means_init"][:2]).inference(X)
     is_empty = np.array([name.split("[")[1].startswith("2") for name in found.names])

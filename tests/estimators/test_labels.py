@@ -214,7 +214,7 @@ def test_labels_of_the_wrong_type_raise_type_error(labels, settings, groups):
 
 def test_components_without_rows_are_reported_with_advice_about_labels(groups):
     labels = np.zeros(N_ROWS, int)
-    with pytest.warns(RuntimeWarning, match="component 1 lost its mass: .* Lower n_components, or change labels"):
+    with pytest.warns(RuntimeWarning, match="component 1 became empty: .* Lower n_components, or change labels"):
         GaussianMixture(2).fit(groups[0], labels=labels)
     labels[0] = -1  # components 1 and 2 share this row
     with pytest.warns(RuntimeWarning, match="it has the highest responsibility for no row"):

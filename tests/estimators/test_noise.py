@@ -246,8 +246,8 @@ def test_noise_without_a_box_predicts_files_without_missing_values(rows, tmp_pat
 @pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
 def test_all_rows_may_be_noise(rows):
     estimator = GaussianMixture(2, noise=Noise(volume=1e-300), random_state=0)
-    with pytest.warns(RuntimeWarning, match="components 0, 1 lost their mass"):
+    with pytest.warns(RuntimeWarning, match="components 0, 1 became empty"):
         estimator.fit(rows)
     assert estimator.augment(rows)["component"].tolist() == [-1] * len(rows)
-    with pytest.raises(DegenerateError, match="component 0 lost its mass, and so did all others"):
+    with pytest.raises(DegenerateError, match="component 0 became empty, and so did all others"):
         estimator.set_params(degenerate="drop").fit(rows)

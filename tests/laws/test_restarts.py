@@ -58,7 +58,7 @@ def test_best_run_without_steps_is_the_first_run():
 
 
 def test_best_run_has_a_collapsed_component_only_if_all_runs_have_one():
-    converged, empty = ends(-9.0), ends(-8.0, frozen={0: FreezeReason.LOST})
+    converged, empty = ends(-9.0), ends(-8.0, frozen={0: FreezeReason.EMPTY})
     collapsed = ends(-1.0, frozen={0: FreezeReason.COLLAPSED})
     assert best_run([collapsed, converged, empty]).trace.last_objective == -8.0
     assert best_run([collapsed]).trace.last_objective == -1.0

@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34471,
+    "src": 34472,
     "cpp": 14055,
-    "tests": 34108,
+    "tests": 34116,
     "bench": 2613,
     "tools": 626,
     "files": 1003,

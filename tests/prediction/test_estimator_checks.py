@@ -28,7 +28,7 @@ EXPECTED_FAILURES = {
 @pytest.mark.heavy(n_default=2)
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.filterwarnings("ignore:Class .* rests on reg_covar:RuntimeWarning")  # one check fits a single row
-@pytest.mark.filterwarnings("ignore:.*components? .* (lost its mass|collapsed|nearly singular):RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:.*components? .* (became empty|collapsed|nearly singular):RuntimeWarning")
 @pytest.mark.filterwarnings("ignore:.*constant, so that the variance there is only:RuntimeWarning")
 @pytest.mark.filterwarnings("ignore:The mixture has (.* parameters, but X|one component):RuntimeWarning")
 @pytest.mark.filterwarnings("ignore:.* distinct rows?, fewer than n_components:RuntimeWarning")

@@ -377,7 +377,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         constant = find_ridge_columns(model, problem.objective.ridge, problem.data.raw_source)
         return warn_of_ridge(problem, model, constant, self._names, names)
 
-    def _add_prediction_facts(self, summary: Summary) -> Summary:
+    def _add_prediction(self, summary: Summary) -> Summary:
         columns, structures, n_classes = dict(summary.components), self.covariance_type_.tolist(), len(self.classes_)
         first = {"component": columns.pop("component"), "class": self.classes_[self.component_class_]}
         if self.priors is not None:  # `priors` replace the proportions of the classes.
@@ -385,11 +385,11 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             columns["size"] = self.class_count_[self.component_class_] * within
         structure = structures[0] if len(set(structures)) == 1 else "several structures"
         size = f"{n_classes} classes, {counted(self.mixture_.n_components, 'component')}, {structure}"
-        class_facts = {"structure": structure, "log_likelihood": self.log_likelihood_, "bic": self.bic_}
+        changed = {"structure": structure, "log_likelihood": self.log_likelihood_, "bic": self.bic_, "is_final": True}
         lines = [self._class_line(index) for index in range(min(n_classes, _MAX_SHOWN_CLASSES))]
         lines += [("…", f"{n_classes - _MAX_SHOWN_CLASSES} classes more")] if n_classes > _MAX_SHOWN_CLASSES else []
-        title, facts = f"{type(self).__name__}: {size}", {**summary.statistics, **class_facts, "is_final": True}
-        return replace(summary, title=title, statistics=facts, components=first | columns, extra_lines=lines)
+        title, statistics = f"{type(self).__name__}: {size}", summary.statistics | changed
+        return replace(summary, title=title, statistics=statistics, components=first | columns, extra_lines=lines)
 
     def _class_line(self, index: int) -> tuple[str, str]:
         """Return the heading and the text of the line that describes a class in the summary."""

@@ -24,7 +24,7 @@ def shared_parameters(estimator: Any) -> dict[str, Any]:
     return {name: values[name] for name in names if name in values}
 
 
-def fit_facts(estimator: Any) -> dict[str, Any]:
+def fit_attributes(estimator: Any) -> dict[str, Any]:
     """Return attributes of a fit, such as `n_iter_`; empty for Bayesian mixtures, whose bound means something else."""
     if hasattr(estimator, "weight_concentration_"):
         return {}
@@ -36,7 +36,7 @@ def to_sklearn(estimator: Any, mixture: Mixture) -> SklearnMixture:
     result = mixture.to_sklearn()
     values = {name: getattr(estimator, name) for name in ("reg_covar", *_PARAMETERS) if hasattr(estimator, name)}
     result.set_params(**{name: value for name, value in values.items() if not isinstance(value, str)})  # omits "auto"
-    for name, value in fit_facts(estimator).items():
+    for name, value in fit_attributes(estimator).items():
         setattr(result, name, value)
     if estimator._fitted.dtype == np.float32:
         for name in ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_"):

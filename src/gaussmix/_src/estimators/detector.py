@@ -197,7 +197,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
             )
         return lowest
 
-    def _add_prediction_facts(self, result: Summary) -> Summary:
+    def _add_prediction(self, result: Summary) -> Summary:
         name, rate = "contamination", self._contamination()
         if rate is None:
             name, rate = "coverage", _check_rate("coverage", self.coverage, 1.0)

@@ -342,7 +342,7 @@ class GaussianMixture(LikelihoodEstimator):
         result = cls(**estimators.conversion.shared_parameters(estimator))
         model, names = mixture.conversion.from_sklearn(estimator)
         result._set_fit(model, names, np.result_type(np.float32, np.asarray(estimator.means_)))
-        for name, value in estimators.conversion.fit_facts(estimator).items():
+        for name, value in estimators.conversion.fit_attributes(estimator).items():
             setattr(result, name, value)
         return result
 

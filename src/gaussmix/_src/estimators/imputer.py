@@ -154,7 +154,7 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
         if len(self.n_missing_) != self.mixture_.n_features:
             raise Damaged("the file's 'n_missing_' must have one number for each feature")
 
-    def _add_prediction_facts(self, summary: Summary) -> Summary:
+    def _add_prediction(self, summary: Summary) -> Summary:
         n_rows, incomplete = summary.statistics["n_rows"], np.flatnonzero(self.n_missing_)
         worst = incomplete[np.argsort(-self.n_missing_[incomplete], kind="stable")]
         each = ", ".join(f"{shorten(summary.names[j])} {self.n_missing_[j]:,}" for j in worst[:5].tolist())

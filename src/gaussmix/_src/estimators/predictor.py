@@ -142,11 +142,11 @@ class MixturePredictor(Estimator, ABC):
         """
         page = make_summary(type(self).__name__, self._fit_result(), names=self._shown_names())
         known = {name: value for name, value in page.statistics.items() if name != "icl" or value is not None}
-        return self._add_prediction_facts(replace(page, statistics=known))
+        return self._add_prediction(replace(page, statistics=known))
 
     @abstractmethod
-    def _add_prediction_facts(self, summary: Summary) -> Summary:
-        """Return a summary of the mixture, with facts about the prediction added."""
+    def _add_prediction(self, summary: Summary) -> Summary:
+        """Return a summary of the mixture, with information about the prediction added."""
 
     def _shown_names(self) -> tuple[str, ...] | None:
         """Return feature names for the summary if the mixture has no feature names; None means the names x0, x1, …."""

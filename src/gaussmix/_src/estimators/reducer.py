@@ -148,7 +148,7 @@ class GaussianMixtureDimensionReducer(ClassNamePrefixFeaturesOutMixin, Transform
         task = partial(_projected, axes=chosen)
         return source.per_row(task, source.dtype, (len(chosen.axes),))
 
-    def _add_prediction_facts(self, summary: Summary) -> Summary:
+    def _add_prediction(self, summary: Summary) -> Summary:
         separation = ", ".join(f"{value:.4g}" for value in self.eigenvalues_[:5]) + ", …" * (len(self.eigenvalues_) > 5)
         return replace(summary, extra_lines=[("directions", f"{len(self.eigenvalues_)}, separation {separation}")])
 

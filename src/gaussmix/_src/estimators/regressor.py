@@ -211,7 +211,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         # As in scikit-learn, R² of a constant target is 1 if the prediction is perfect, and otherwise 0.
         return float(np.where(total > 0, ratios, unexplained == 0).mean())
 
-    def _add_prediction_facts(self, summary: Summary) -> Summary:
+    def _add_prediction(self, summary: Summary) -> Summary:
         targets = [summary.names[i] for i in self._target_indices.tolist()]
         others = [name for i, name in enumerate(summary.names) if i not in self._target_indices]
         sides = (f"{', '.join(map(shorten, names[:5]))}{', …' * (len(names) > 5)}" for names in (targets, others))

@@ -116,7 +116,7 @@ _SAVED_FIELDS: dict[str, tuple[str, Callable[[Any], Any], Reader]] = {
     "results_": ("results", _unchanged, instance(dict)),
     "best_index_": ("best_index", _unchanged, instance(int)),
     "_diagnostics_table": ("diagnostics", partial(_records_to_table, cls=Diagnosis), partial(read_records, Diagnosis)),
-    "_facts_table": ("row_summary", lambda summary: _records_to_table([summary], RowSummary), _read_row_summary),
+    "_row_summary_table": ("row_summary", lambda summary: _records_to_table([summary], RowSummary), _read_row_summary),
     "_outcome_table": ("outcome", lambda ending: _records_to_table([ending], Ending), partial(_read_record, Ending)),
     "_traces_table": (
         "traces",

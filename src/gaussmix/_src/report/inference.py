@@ -286,7 +286,7 @@ def _notes(
 
 OF_NOISE = "Weights are fractions of all rows, noise included. The volume of the noise is treated as known."
 _OF_FROZEN = {
-    FreezeReason.LOST: "no standard errors, because almost no rows are left",
+    FreezeReason.EMPTY: "no standard errors, because almost no rows are left",
     FreezeReason.COLLAPSED: "no standard errors of mean and covariance after a collapse onto too few distinct rows, or "
     "if only the ridge gives variance in some direction",
 }

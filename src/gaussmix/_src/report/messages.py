@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gaussmix._src.fit.problem import Problem, TrainingData
 
 _FAILURE_ADVICE = {
-    FreezeReason.LOST: "mean and covariance were frozen when no row was left. Lower n_components, or "
+    FreezeReason.EMPTY: "mean and covariance were frozen when no row was left. Lower n_components, or "
     "try another start (init_params, n_init).",
     FreezeReason.COLLAPSED: "mean and covariance were frozen before that. Raise reg_covar, lower n_components, or "
     "try another start (init_params, n_init).",
@@ -79,7 +79,7 @@ def frozen_sentence(trace: Trace, names: Names, dependent: str = "", *, has_labe
     for reason, advice in _FAILURE_ADVICE.items():
         components = sorted(k for k, why in trace.frozen_components.items() if why is reason)
         if components:
-            happened = reason.value if len(components) == 1 else reason.value.replace(" its ", " their ")
+            happened = reason.value
             if has_labels:
                 advice = advice.replace("try another start (init_params, n_init)", "change labels")
             if dependent and reason is FreezeReason.COLLAPSED:

@@ -350,9 +350,9 @@ def _headings(model: ModelFile) -> list[tuple[str, str]]:
 
 
 def row_summary(details: Details) -> FitRecord | RowSummary | None:
-    """Return the facts about the rows of a fit, which a command or an estimator stored; None if they are missing."""
+    """Return the summary of the rows of a fit, which a command or an estimator stored; None if it is missing."""
     attributes = {} if details.estimator is None else details.estimator.attributes
-    return details.fit or _record(RowSummary, attributes, "_facts_table")
+    return details.fit or _record(RowSummary, attributes, "_row_summary_table")
 
 
 def _record(cls: type[_Record], attributes: Mapping[str, Any], key: str) -> _Record | None:

@@ -91,7 +91,7 @@ def keep_components(model: Model, components: Sequence[int]) -> Model:
 def _make_events(state: EMState, components: Sequence[int], remedy: str) -> list[DegeneracyEvent]:
     """Make an event for each component that degenerated; an empty component has no collapsed feature."""
     reasons, flattest = state.trace.frozen_components, _flattest_features(state.model)
-    features = [None if reasons[k] is FreezeReason.LOST else int(flattest[k]) for k in components]
+    features = [None if reasons[k] is FreezeReason.EMPTY else int(flattest[k]) for k in components]
     each = zip(components, features, strict=True)
     return [DegeneracyEvent(k, feature, state.trace.n_steps, reasons[k], remedy) for k, feature in each]
 

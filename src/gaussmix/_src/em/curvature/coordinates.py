@@ -92,8 +92,8 @@ class Coordinates:
             raise NotSmooth(why)
         weights = objective.weight_update if isinstance(objective, PosteriorObjective) else WeightUpdate()
         fixed_means = set(objective.fixed_mean_components) if isinstance(objective, PosteriorObjective) else set()
-        lost = {k for k, why in trace.frozen_components.items() if why is FreezeReason.LOST}
-        weight_rows, groups = _weight_jacobian(model, weights, lost)
+        empty = {k for k, why in trace.frozen_components.items() if why is FreezeReason.EMPTY}
+        weight_rows, groups = _weight_jacobian(model, weights, empty)
         K, d, is_shared = model.n_components, model.n_features, model.covariances.is_shared
         moving = np.array([k not in trace.frozen_components and k not in fixed_means for k in range(K)])
         mean_rows = np.eye(K * d)[:, np.repeat(moving, d)]
@@ -265,13 +265,13 @@ def are_bounds_equal(one: VarianceBoundMasks | None, other: VarianceBoundMasks |
 
 
 def _weight_jacobian(
-    model: Model, weight_update: WeightUpdate, lost: set[int]
+    model: Model, weight_update: WeightUpdate, empty: set[int]
 ) -> tuple[Array, tuple[FreeWeightGroup, ...]]:
     """Return the Jacobian of the log weights, (n_weights, …), and the groups of free weights.
 
     Let π_k be the weights of a group, divided by their sum. A column v of the group satisfies Σ π_k v_k = 0, so that
     the sum of the weights does not change, and Σ π_k v_k² = 1, so that its information is 1 per row of the group's
-    components. Different columns satisfy Σ π_k u_k v_k = 0. `lost` contains the components without rows, whose weights
+    components. Different columns satisfy Σ π_k u_k v_k = 0. `empty` contains the components without rows, whose weights
     are not free.
     """
     K, noise, mean_weights = model.n_components, model.noise, model.without_noise.weights
@@ -282,7 +282,7 @@ def _weight_jacobian(
         groups.append(FreeWeightGroup(np.arange(K + 1), slice(0, 1), False))
         jacobian = change[:, None] / math.sqrt(noise.weight * (1 - noise.weight))
     fixed = range(K) if weight_update.is_equal else weight_update.fixed_weights
-    is_free = np.array([k not in lost and k not in fixed for k in range(K)])
+    is_free = np.array([k not in empty and k not in fixed for k in range(K)])
     members = np.flatnonzero(is_free & (mean_weights > WEIGHT_BOUND_FACTOR * weight_update.min_weight))
     if len(members) > 1:
         roots = np.sqrt(mean_weights[members] / mean_weights[members].sum())

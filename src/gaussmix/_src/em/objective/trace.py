@@ -19,7 +19,7 @@ MIN_SHOWN_GAIN = 5e-6  # a gain below this number of nats per row is reported as
 class FreezeReason(Enum):
     """Reason why a component is frozen. A frozen component keeps its mean and covariance."""
 
-    LOST = "lost its mass"
+    EMPTY = "became empty"
     COLLAPSED = "collapsed onto too few distinct rows"
 
 

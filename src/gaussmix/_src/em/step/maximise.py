@@ -81,8 +81,8 @@ def next_model(
     if noise is not None:
         noise = noise.weighing(float(moments.noise_mass / (moments.noise_mass + moments.mass.sum())))
     # The test for empty components uses degrees of freedom, to which a prior may add even if a component has no rows.
-    lost = scatter.degrees / (moments.mass.sum() or 1.0) <= MIN_COMPONENT_WEIGHT
-    all_frozen = {int(k): FreezeReason.LOST for k in np.flatnonzero(lost)} | dict(frozen)
+    empty = scatter.degrees / (moments.mass.sum() or 1.0) <= MIN_COMPONENT_WEIGHT
+    all_frozen = {int(k): FreezeReason.EMPTY for k in np.flatnonzero(empty)} | dict(frozen)
     while True:
         if all_frozen:
             is_frozen = np.isin(np.arange(len(means)), list(all_frozen))

@@ -143,10 +143,10 @@ class LocalMaximum:
         weight_update = objective.weight_update if isinstance(objective, PosteriorObjective) else None
         least = 0.0 if weight_update is None or weight_update.is_equal else weight_update.min_weight
         fixed = {} if weight_update is None else weight_update.fixed_weights
-        lost = {k for k, why in self.frozen_components.items() if why is FreezeReason.LOST}
+        empty = {k for k, why in self.frozen_components.items() if why is FreezeReason.EMPTY}
         weights = self.model.without_noise.weights
-        lost |= {k for k in np.flatnonzero(weights <= WEIGHT_BOUND_FACTOR * least).tolist() if k not in fixed}
-        by_kind, frozen = {ParameterKind.WEIGHT: lost}, self.frozen_components
+        empty |= {k for k in np.flatnonzero(weights <= WEIGHT_BOUND_FACTOR * least).tolist() if k not in fixed}
+        by_kind, frozen = {ParameterKind.WEIGHT: empty}, self.frozen_components
         return np.array([term.component in by_kind.get(term.kind, frozen) for term in self.parameter_vector.terms])
 
     def delta_method_covariance(self, jacobian: Array, kind: str) -> Array:
@@ -249,7 +249,7 @@ class ObjectiveMaximiser:
     def find_degenerate(self, model: Model) -> dict[int, FreezeReason]:
         """Map each component to freeze to the reason. A covariance that all components share is never frozen."""
         mixtures = StackedModels.from_models([model])
-        masks = {FreezeReason.LOST: self._empty_mask(mixtures)}
+        masks = {FreezeReason.EMPTY: self._empty_mask(mixtures)}
         if not model.covariances.is_shared:
             masks[FreezeReason.COLLAPSED] = on_ridge_mask(mixtures, self.problem.objective.variance_floor)
         return {k: reason for reason, mask in masks.items() for k in np.flatnonzero(mask[0]).tolist()}

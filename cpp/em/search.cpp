@@ -42,7 +42,7 @@ public:
         // If no mixture fits the rows well, many maxima have nearly the same height, and a combination of two maxima is
         // often higher than both.
         if (needs_combination(n_steps)) {
-            context_.work_left = settings_.crossing_work_factor * max_work;
+            context_.work_left = settings_.combination_work_factor * max_work;
             combine_runs();
         }
         // A maximum on a small sample need not be a maximum on more rows, and a component that has too few rows in the

@@ -211,7 +211,7 @@ class SearchSettings(NamedTuple):
         than `min_kmeans_rows`.
     search_steps_factor, final_steps_factor : limits on the work of the search, and of EM after the search. Each limit
         is a number of EM steps on all rows: factor × (EM steps before the search + `n_extra_em_steps`).
-    crossing_work_factor : limit on the work of combining search results, divided by the limit on search work.
+    combination_work_factor : limit on the work of combining search results, divided by the limit on search work.
     misfit_gain : the results of several search runs are combined if the best split may gain more than `misfit_gain` /
         n_rows nats per row.
     n_ascents, min_slow_steps : number of results to combine, and minimum number of EM steps before such a search.
@@ -234,7 +234,7 @@ class SearchSettings(NamedTuple):
     search_steps_factor: float
     final_steps_factor: float
     n_extra_em_steps: int
-    crossing_work_factor: float
+    combination_work_factor: float
     misfit_gain: float
     n_ascents: int
     min_slow_steps: int

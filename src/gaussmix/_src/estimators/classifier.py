@@ -388,7 +388,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         changed = {"structure": structure, "log_likelihood": self.log_likelihood_, "bic": self.bic_, "is_final": True}
         lines = [self._class_line(index) for index in range(min(n_classes, _MAX_SHOWN_CLASSES))]
         lines += [("…", f"{n_classes - _MAX_SHOWN_CLASSES} classes more")] if n_classes > _MAX_SHOWN_CLASSES else []
-        title, statistics = f"{type(self).__name__}: {size}", summary.statistics | changed
+        title, statistics = f"{type(self).__name__}: {size}", {**summary.statistics, **changed}
         return replace(summary, title=title, statistics=statistics, components=first | columns, extra_lines=lines)
 
     def _class_line(self, index: int) -> tuple[str, str]:

@@ -70,7 +70,7 @@ N_ASCENTS, MIN_SLOW_STEPS = 5, 20  # number of search runs if EM is slow; minimu
 # covariance matrices) and `WORK_OF_VARIANCES` (for variances) are divided by the number of features plus 2, but
 # `WORK_OF_SHARED` (for one shared covariance) is not divided.
 WORK, WORK_OF_VARIANCES, WORK_OF_SHARED, N_EXTRA_EM_STEPS = 55, 20, 9, 3
-CROSSING_WORK_FACTOR = 2  # limit on the work of combining results of search runs, relative to the limit on earlier work
+COMBINATION_WORK_FACTOR = 2  # limit on the work of combining results of search runs, relative to earlier work
 FINAL_STEPS_FACTOR = 8  # maximum ratio of EM steps after a search to (EM steps after k-means + `N_EXTRA_EM_STEPS`)
 N_UNIFORM_DRAWS = 1021  # number of random numbers of a search; prime, so that reused numbers serve other purposes
 # If variances are bounded, the ridge of a search is this fraction of the smallest allowed variance. With a ridge as
@@ -145,15 +145,16 @@ def split_and_merge(
     such a component. If moves were rejected because of too few distinct rows, the search continues on the whole sample.
 
     If a split still promises a large gain, the model does not fit the rows, and search runs from other initialisations
-    may find higher maxima. Therefore, the results of `N_ASCENTS` search runs are crossed: components of two results are
-    combined. So that crossing takes no longer than a fit, results are crossed only if EM made `MIN_SLOW_STEPS` or more
-    steps before the search (`n_steps`), and the runs together read no more rows than the sample has. If components
-    share a covariance, results are not crossed, because that hardly raises the likelihood.
+    may find higher maxima. Therefore, the results of `N_ASCENTS` search runs are combined in pairs: the components of
+    both results are pooled, and the least useful components are removed. So that combining takes no longer than a fit,
+    results are combined only if EM made `MIN_SLOW_STEPS` or more steps before the search (`n_steps`), and the runs
+    together read no more rows than the sample has. If components share a covariance, results are not combined, because
+    combining hardly raises the likelihood.
 
     The search ends when its EM steps have visited as many pairs of a row and a component as `search_steps_factor`
-    allows. When crossing begins, the count of pairs restarts, with a limit of `CROSSING_WORK_FACTOR` times the first
-    limit. The search stops early if `should_stop` returns true. At the end, `report` is called with a description of
-    each search run, and `count` with the numbers of tried and accepted moves. The result is the model after the last
+    allows. When results are combined, the count of pairs restarts, with a limit of `COMBINATION_WORK_FACTOR` times the
+    first limit. The search stops early if `should_stop` returns true. At the end, `report` is called with a description
+    of each search run, and `count` with the numbers of tried and accepted moves. The result is the model after the last
     accepted move and more EM steps. It is `model` if EM from every initialisation freezes a component, or if a
     covariance becomes singular when the structure is converted.
     """
@@ -231,7 +232,7 @@ def core_search_settings(
         search_steps_factor=search_steps_factor(family, n_features),
         final_steps_factor=FINAL_STEPS_FACTOR,
         n_extra_em_steps=N_EXTRA_EM_STEPS,
-        crossing_work_factor=CROSSING_WORK_FACTOR,
+        combination_work_factor=COMBINATION_WORK_FACTOR,
         misfit_gain=MISFIT_FACTOR * core.OVERFIT * n_added if is_bounded else math.inf,
         n_ascents=N_ASCENTS,
         min_slow_steps=MIN_SLOW_STEPS,

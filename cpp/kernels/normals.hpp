@@ -45,7 +45,7 @@ GAUSSMIX_INLINE void cosine_and_sine(Vec v, Vec& cosine, Vec& sine) {
     cosine = fma(square, polynomial(kCosineTerms, square), Vec::broadcast(1));
     const Vec rest = fma(square, polynomial(kSineTerms, square), Vec::broadcast(half_pi_rest));
     sine = fma(f, Vec::broadcast(half_pi), f * rest);
-    turn(quarter, cosine, sine);
+    rotate_quarters(quarter, cosine, sine);
 }
 
 // Computes two normal variates from four words of random bits with the method of Box and Muller.

@@ -112,13 +112,13 @@ GAUSSMIX_INLINE void diagonalise(const Columns& g, Index rank, Poll& poll) {
     const double limit = __builtin_sqrt(static_cast<double>(g.d)) * __DBL_EPSILON__;  // rounding error of cosines
     for (Index j = 0; j < rank; ++j) g.measure(j);
     const Index n_seats = round_up(rank, 2);
-    bool turns = true;
-    for (int sweep = 0; turns && sweep < kMaxSweeps; ++sweep) {
-        turns = false;
+    bool has_rotated = true;
+    for (int sweep = 0; has_rotated && sweep < kMaxSweeps; ++sweep) {
+        has_rotated = false;
         for (Index round = 0; round < n_seats - 1; ++round) {
             for (Index i = 0; i < n_seats / 2; ++i) {
                 const Pair pair = pair_of_round(n_seats, round, i);
-                if (pair.q < rank) turns |= orthogonalise(g, pair.p, pair.q, limit);
+                if (pair.q < rank) has_rotated |= orthogonalise(g, pair.p, pair.q, limit);
             }
             if (poll.is_cancelled(2 * n_seats * g.stride)) return;
         }

@@ -26,7 +26,7 @@ namespace gaussmix::GAUSSMIX_ISA::shared {
 constexpr double kMinGain = 4 * __DBL_EPSILON__;
 constexpr int kMinSweeps = 20;  // number of sweeps before `SweepLimits::min_fraction` applies
 
-struct Turned {  // axes D, and the factors of the scatter matrices in the coordinates of these axes
+struct Rotated {  // axes D, and the factors of the scatter matrices in the coordinates of these axes
     Index d, n, n_lanes, stride;
     double* rows;        // D' G_k, where S_k = G_k G_k', (n, d, stride), with one row for each axis
     double* variances;   // diagonals of D' S_k D, (d, n_lanes), with k as the last index
@@ -55,16 +55,16 @@ inline Rotation halved(Rotation angle) {
 // Returns the rotation of axes p and q that increases sum_k c_k r_k^2 / (v_p v_q) most, or no rotation if the gain is
 // negligible. The sum is A cos^2 2t + 2 B cos 2t sin 2t + C sin^2 2t, where A, B and C are the sums of h^2, h o and o^2
 // with the weights c_k / (v_p v_q). It is largest if 4t is the angle of the vector (x, y) = (A - C, 2 B).
-GAUSSMIX_INLINE Proposal best_rotation(const Turned& turned, Index p, Index q, double total) {
-    for (Index k = 0; k < turned.n; ++k) {
-        turned.products[k] = principal::dot(turned.row(k, p), turned.row(k, q), turned.stride);
+GAUSSMIX_INLINE Proposal best_rotation(const Rotated& rotated, Index p, Index q, double total) {
+    for (Index k = 0; k < rotated.n; ++k) {
+        rotated.products[k] = principal::dot(rotated.row(k, p), rotated.row(k, q), rotated.stride);
     }
     Vec a_minus_c = Vec::zero(), b = Vec::zero();
-    const double *first = turned.variance(p), *second = turned.variance(q), *off = turned.products;
-    for (Index i = 0; i < turned.n_lanes; i += kLanes) {
+    const double *first = rotated.variance(p), *second = rotated.variance(q), *off = rotated.products;
+    for (Index i = 0; i < rotated.n_lanes; i += kLanes) {
         const Vec v = Vec::load(first + i), w = Vec::load(second + i), o = Vec::load(off + i);
         const Vec product = v * w, h = Vec::broadcast(0.5) * (v - w);
-        const Vec weight = keep(less(Vec::zero(), product), Vec::load(turned.importance + i) / product);
+        const Vec weight = keep(less(Vec::zero(), product), Vec::load(rotated.importance + i) / product);
         a_minus_c = fma((h - o) * (h + o), weight, a_minus_c);
         b = fma(h * o, weight, b);
     }
@@ -80,58 +80,58 @@ GAUSSMIX_INLINE Proposal best_rotation(const Turned& turned, Index p, Index q, d
 }
 
 // Rotates two axes, directly after `best_rotation` has computed their products.
-GAUSSMIX_INLINE void turn_pair(const Turned& turned, Index p, Index q, Rotation by) {
-    for (Index k = 0; k < turned.n; ++k) rotate(turned.row(k, p), turned.row(k, q), turned.stride, by);
-    rotate(turned.axis(p), turned.axis(q), turned.stride, by);
-    double *first = turned.variance(p), *second = turned.variance(q);
+GAUSSMIX_INLINE void rotate_pair(const Rotated& rotated, Index p, Index q, Rotation by) {
+    for (Index k = 0; k < rotated.n; ++k) rotate(rotated.row(k, p), rotated.row(k, q), rotated.stride, by);
+    rotate(rotated.axis(p), rotated.axis(q), rotated.stride, by);
+    double *first = rotated.variance(p), *second = rotated.variance(q);
     const Vec c = Vec::broadcast(by.cosine), s = Vec::broadcast(by.sine);
-    for (Index i = 0; i < turned.n_lanes; i += kLanes) {
-        const Vec v = Vec::load(first + i), w = Vec::load(second + i), o = Vec::load(turned.products + i);
+    for (Index i = 0; i < rotated.n_lanes; i += kLanes) {
+        const Vec v = Vec::load(first + i), w = Vec::load(second + i), o = Vec::load(rotated.products + i);
         fma(c, fma(c, v, s * o), s * fma(c, o, s * w)).store(first + i);
         (c * (c * w - s * o) - s * (c * o - s * v)).store(second + i);
     }
 }
 
 // Computes the variances from the rows, because rounding errors of rotations add up.
-GAUSSMIX_INLINE void measure(const Turned& turned) {
-    for (Index k = 0; k < turned.n; ++k) {
-        for (Index p = 0; p < turned.d; ++p) {
-            turned.variance(p)[k] = principal::dot(turned.row(k, p), turned.row(k, p), turned.stride);
+GAUSSMIX_INLINE void measure(const Rotated& rotated) {
+    for (Index k = 0; k < rotated.n; ++k) {
+        for (Index p = 0; p < rotated.d; ++p) {
+            rotated.variance(p)[k] = principal::dot(rotated.row(k, p), rotated.row(k, p), rotated.stride);
         }
     }
 }
 
 // Computes the geometric mean prod_j v_kj^(1/d) of the variances of every scatter matrix k. The geometric mean is 0 if
 // a variance is not positive. The arithmetic mean of the variances v_kj of each matrix must be at most 1.
-GAUSSMIX_INLINE void take_geometric_means(const Turned& turned) {
-    for (Index i = 0; i < turned.n_lanes; i += kLanes) {
+GAUSSMIX_INLINE void take_geometric_means(const Rotated& rotated) {
+    for (Index i = 0; i < rotated.n_lanes; i += kLanes) {
         Vec sum = Vec::zero();
-        for (Index j = 0; j < turned.d; ++j) {
-            sum = sum + log_of_any(max(Vec::load(turned.variance(j) + i), Vec::zero()));
+        for (Index j = 0; j < rotated.d; ++j) {
+            sum = sum + log_of_any(max(Vec::load(rotated.variance(j) + i), Vec::zero()));
         }
-        const Vec mean = sum / Vec::broadcast(static_cast<double>(turned.d));
-        exp(min(mean, Vec::zero())).store(turned.importance + i);
+        const Vec mean = sum / Vec::broadcast(static_cast<double>(rotated.d));
+        exp(min(mean, Vec::zero())).store(rotated.importance + i);
     }
 }
 
 // Rotates every pair of axes once, in rounds of disjoint pairs. Returns the gain of all rotations; it is 0 if no axes
 // were rotated, or if the sweep is cancelled.
-GAUSSMIX_INLINE double sweep(const Turned& turned, bool by_volumes, Poll& poll) {
-    const Index n_seats = round_up(turned.d, 2);
+GAUSSMIX_INLINE double sweep(const Rotated& rotated, bool by_volumes, Poll& poll) {
+    const Index n_seats = round_up(rotated.d, 2);
     double gain = 0;
-    measure(turned);
+    measure(rotated);
     for (Index round = 0; round < n_seats - 1; ++round) {
-        if (by_volumes) take_geometric_means(turned);
+        if (by_volumes) take_geometric_means(rotated);
         double total = 0;
-        for (Index i = 0; i < turned.n_lanes; ++i) total += turned.importance[i];
+        for (Index i = 0; i < rotated.n_lanes; ++i) total += rotated.importance[i];
         for (Index i = 0; i < n_seats / 2; ++i) {
             const Pair pair = pair_of_round(n_seats, round, i);
-            if (pair.q >= turned.d) continue;  // if d is odd, one axis has no partner in each round
-            const Proposal best = best_rotation(turned, pair.p, pair.q, total);
+            if (pair.q >= rotated.d) continue;  // if d is odd, one axis has no partner in each round
+            const Proposal best = best_rotation(rotated, pair.p, pair.q, total);
             if (best.gain == 0) continue;
-            turn_pair(turned, pair.p, pair.q, best.rotation);
+            rotate_pair(rotated, pair.p, pair.q, best.rotation);
             gain += best.gain;
-            if (poll.is_cancelled(3 * turned.n * turned.stride)) return 0;
+            if (poll.is_cancelled(3 * rotated.n * rotated.stride)) return 0;
         }
     }
     return gain;
@@ -139,14 +139,14 @@ GAUSSMIX_INLINE double sweep(const Turned& turned, bool by_volumes, Poll& poll) 
 
 // Factorises the scatter matrix S_k, multiplied by `scale`, and writes the rows of D' G_k. `scratch` must have room for
 // d (stride + 2) doubles.
-GAUSSMIX_INLINE void load_scatter(const Turned& turned, Index k, const double* scatter, double scale, double* scratch,
+GAUSSMIX_INLINE void load_scatter(const Rotated& rotated, Index k, const double* scatter, double scale, double* scratch,
                                   Poll& poll) {
-    const Index d = turned.d, stride = turned.stride;
+    const Index d = rotated.d, stride = rotated.stride;
     const principal::Columns g{d, stride, scratch, nullptr};
     for (Index i = 0; i < d * stride; ++i) scratch[i] = 0;
     const Index rank = principal::cholesky_with_pivots(g, scatter, scale, scratch + d * stride, poll);
     for (Index p = 0; p < d; ++p) {
-        for (Index j = 0; j < rank; ++j) turned.row(k, p)[j] = principal::dot(turned.axis(p), g.at(j), stride);
+        for (Index j = 0; j < rank; ++j) rotated.row(k, p)[j] = principal::dot(rotated.axis(p), g.at(j), stride);
     }
 }
 
@@ -166,28 +166,28 @@ namespace gaussmix::GAUSSMIX_ISA {
 namespace shared {
 
 // Sizes are arguments of this function, so that the compiler can optimise calls with constant sizes.
-GAUSSMIX_INLINE void turn_all(const ScattersView& scatters, Index d, Index n_lanes, Index stride, SweepLimits limits,
-                              Poll& poll, double* scratch, double* axes) {
+GAUSSMIX_INLINE void rotate_all(const ScattersView& scatters, Index d, Index n_lanes, Index stride, SweepLimits limits,
+                                Poll& poll, double* scratch, double* axes) {
     const Index n = scatters.n_components;
     double *const variances = scratch + n * d * stride, *const products = variances + d * n_lanes,
-                  *const importance = products + n_lanes, *const turned_axes = importance + n_lanes,
-                  *const room = turned_axes + d * stride;
-    const Turned turned{d, n, n_lanes, stride, scratch, variances, products, importance, turned_axes};
+                  *const importance = products + n_lanes, *const rotated_axes = importance + n_lanes,
+                  *const room = rotated_axes + d * stride;
+    const Rotated rotated{d, n, n_lanes, stride, scratch, variances, products, importance, rotated_axes};
     for (double* value = scratch; value < room; ++value) *value = 0;
-    for (Index i = 0; i < d * d; ++i) turned.axis(i % d)[i / d] = axes[i];
+    for (Index i = 0; i < d * d; ++i) rotated.axis(i % d)[i / d] = axes[i];
     const double scale = power_of_two_near_reciprocal(largest_variance(scatters));
     for (Index k = 0; k < n; ++k) {
         if (scatters.importance != nullptr) importance[k] = scatters.importance[k];
         if (poll.is_cancelled(2 * d * d * d)) return;
-        load_scatter(turned, k, scatters.data + k * d * d, scale, room, poll);
+        load_scatter(rotated, k, scatters.data + k * d * d, scale, room, poll);
     }
     double total_gain = 0;
     for (int i = 1; i <= limits.max_sweeps; ++i) {
-        const double gain = sweep(turned, scatters.importance == nullptr, poll);
+        const double gain = sweep(rotated, scatters.importance == nullptr, poll);
         total_gain += gain;
         if (gain == 0 || (i >= kMinSweeps && gain < limits.min_fraction * total_gain)) break;
     }
-    for (Index i = 0; i < d * d; ++i) axes[i] = turned.axis(i % d)[i / d];
+    for (Index i = 0; i < d * d; ++i) axes[i] = rotated.axis(i % d)[i / d];
 }
 
 }  // namespace shared
@@ -200,14 +200,14 @@ inline void shared_axes(const ScattersView& scatters, SweepLimits limits, Listen
     const Index d = scatters.n_features;
     if (scatters.n_components <= kLanes && d <= kLanes) {
         switch (d) {
-            case 2: return shared::turn_all(scatters, 2, kLanes, kLanes, limits, poll, scratch, axes);
-            case 3: return shared::turn_all(scatters, 3, kLanes, kLanes, limits, poll, scratch, axes);
-            case 4: return shared::turn_all(scatters, 4, kLanes, kLanes, limits, poll, scratch, axes);
-            default: return shared::turn_all(scatters, d, kLanes, kLanes, limits, poll, scratch, axes);
+            case 2: return shared::rotate_all(scatters, 2, kLanes, kLanes, limits, poll, scratch, axes);
+            case 3: return shared::rotate_all(scatters, 3, kLanes, kLanes, limits, poll, scratch, axes);
+            case 4: return shared::rotate_all(scatters, 4, kLanes, kLanes, limits, poll, scratch, axes);
+            default: return shared::rotate_all(scatters, d, kLanes, kLanes, limits, poll, scratch, axes);
         }
     }
     const Index n_lanes = round_up(scatters.n_components, kLanes), stride = round_up(d, kLanes);
-    shared::turn_all(scatters, d, n_lanes, stride, limits, poll, scratch, axes);
+    shared::rotate_all(scatters, d, n_lanes, stride, limits, poll, scratch, axes);
 }
 
 }  // namespace gaussmix::GAUSSMIX_ISA

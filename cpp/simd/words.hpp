@@ -39,16 +39,16 @@ GAUSSMIX_INLINE auto above_2_to_52(HalfPair<Half> a, Bits mask) {
 // Rotates the vector (cosine, sine) by the number of quarter turns that the low bits of `quarters` hold. The
 // sign of the cosine changes for 1 and 2 quarter turns, and the sign of the sine changes for 2 and 3 quarter turns; a
 // bit that is 1 in these cases is shifted to the sign bit.
-GAUSSMIX_INLINE void turn(Part quarters, Part& cosine, Part& sine) {
+GAUSSMIX_INLINE void rotate_quarters(Part quarters, Part& cosine, Part& sine) {
     const Integers q = integers(quarters), c = integers(cosine), s = integers(sine);
     const Integers exchanged = (c ^ s) & -(q & 1);  // exchanges cosine and sine if the number of quarter turns is odd
     cosine = of_integers((c ^ exchanged) ^ ((q + 1) >> 1 << 63));
     sine = of_integers((s ^ exchanged) ^ (q >> 1 << 63));
 }
 template <class Half>
-GAUSSMIX_INLINE void turn(HalfPair<Half> quarters, HalfPair<Half>& cosine, HalfPair<Half>& sine) {
-    turn(quarters.low, cosine.low, sine.low);
-    turn(quarters.high, cosine.high, sine.high);
+GAUSSMIX_INLINE void rotate_quarters(HalfPair<Half> quarters, HalfPair<Half>& cosine, HalfPair<Half>& sine) {
+    rotate_quarters(quarters.low, cosine.low, sine.low);
+    rotate_quarters(quarters.high, cosine.high, sine.high);
 }
 
 }  // namespace gaussmix::GAUSSMIX_ISA

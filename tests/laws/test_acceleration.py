@@ -45,7 +45,7 @@ def slow_factors():
 
 
 SLOW = {
-    "a mixture": (groups("slow", 2000, 1, 3, distance=1.0, strangers=0.5), FAMILIES["full"], 3),
+    "a mixture": (groups("slow", 2000, 1, 3, distance=1.0, mislabelled=0.5), FAMILIES["full"], 3),
     "factors": (slow_factors(), family_named("factor_analyzer", n_factors=2), 8),
 }
 
@@ -95,7 +95,7 @@ def test_acceleration_changes_no_bit_of_a_run_that_converges_fast(family, engine
 
 @pytest.mark.parametrize("name", ["full", "diag", "VEE", "factor_analyzer"])
 def test_acceleration_does_not_depend_on_the_units_of_features(name):
-    problem = groups("units", 600, 4, 3, distance=1.2, strangers=0.4)
+    problem = groups("units", 600, 4, 3, distance=1.2, mislabelled=0.4)
     other = replace(problem, rows=problem.rows * 2.0 ** np.array([-9, 4, 0, 13]))
     engine = ENGINES["complete"](1)
     run, others = (states(each, FAMILIES[name], engine, StopRule(0.0, 40)) for each in (problem, other))
@@ -169,7 +169,7 @@ def test_a_proposal_that_does_not_raise_the_objective_is_rejected(what, engine):
 @free
 def test_an_em_step_equals_the_scaled_gradient_to_first_order(name, rng):
     """Check that a step equals the scaled gradient to first order, because L-BFGS relies on this property."""
-    problem, engine = groups("gradient", 1500, 4, 2, distance=1.0, strangers=0.4), ENGINES["reference"](1)
+    problem, engine = groups("gradient", 1500, 4, 2, distance=1.0, mislabelled=0.4), ENGINES["reference"](1)
     objective = problem.objective
     acceleration, after = acceleration_of(problem, FAMILIES[name], engine, StopRule()), problem.start(FAMILIES[name])
     residual = np.ones(1)

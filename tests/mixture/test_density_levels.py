@@ -9,7 +9,7 @@ from scipy.stats import chi2
 
 from gaussmix import FAMILIES, Estimate, Mixture
 from gaussmix._src.mixture.levels import half_square, log_tail
-from gaussmix._src.mixture.univariate.level_sets import turns
+from gaussmix._src.mixture.univariate.level_sets import extrema
 from gaussmix.testing import PROBLEMS
 
 MIXTURES = {
@@ -221,17 +221,17 @@ def test_density_levels_reject_invalid_arguments(call, message):
 
 
 @pytest.mark.parametrize("first", [0.0, 0.7])
-@pytest.mark.parametrize(("distance", "n_turns"), [(1.9999, 1), (2.0, 1), (2.0001, 3), (60.0, 3)])
-def test_turns_of_a_nearly_flat_top_are_exact(first, distance, n_turns):
+@pytest.mark.parametrize(("distance", "n_extrema"), [(1.9999, 1), (2.0, 1), (2.0001, 3), (60.0, 3)])
+def test_extrema_of_a_nearly_flat_top_are_exact(first, distance, n_extrema):
     """Check that two equal components have two modes from two deviations on, although 0.7 is rounded."""
     mixture = Mixture([0.5, 0.5], [[first], [first + distance]], [1.0, 1.0], FAMILIES["spherical"])
-    actual = turns(mixture._line)
-    assert len(actual) == n_turns
-    assert actual[n_turns // 2] == pytest.approx(first + distance / 2, abs=1e-4)
+    actual = extrema(mixture._line)
+    assert len(actual) == n_extrema
+    assert actual[n_extrema // 2] == pytest.approx(first + distance / 2, abs=1e-4)
 
 
 @pytest.mark.parametrize("distance", [1e4, 1e8, 1e12])
-def test_turns_of_distant_components_are_exact(distance):
+def test_extrema_of_distant_components_are_exact(distance):
     """Check that halving the interval between two equal components takes few intervals, because it uses logarithms."""
     mixture = Mixture([0.5, 0.5], [[0.0], [distance]], [1.0, 1.0], FAMILIES["spherical"])
     np.testing.assert_allclose(turns(mixture._line), [0.0, 0.5 * distance, distance], rtol=4 * EPS, atol=EPS)

@@ -116,7 +116,7 @@ def test_match_to_minimises_the_divergence_over_all_orders(name):
 
 def test_match_to_aligns_the_labels_of_fits_from_different_seeds():
     """Check two fits of the same three clusters, from different seeds."""
-    rows = groups("p", 600, 2, 3, distance=8.0, strangers=0.0)
+    rows = groups("p", 600, 2, 3, distance=8.0, mislabelled=0.0)
     fits = [GaussianMixture(3, random_state=seed).fit(rows.rows).mixture_ for seed in range(6)]
     labels = [fit.match_to(fits[0]).predict(rows.rows) for fit in fits]
     assert any((fit.predict(rows.rows) != labels[0]).any() for fit in fits)

@@ -48,17 +48,17 @@ def as_values(parameters: Mapping[str, Any]) -> dict[str, Any]:
     if not passed:
         return settings
     names = settings.get("covariance_type", [Full().name])
-    takers = {} if names == ALL else {name: family_named(name).get_params() for name in names}
+    options_of = {} if names == ALL else {name: family_named(name).get_params() for name in names}
     for name in passed:
-        lacking = [repr(taker) for taker, own in takers.items() if _OF_STRUCTURES[name] not in own]
-        if names == ALL or (lacking and (name == "max_condition" or len(lacking) == len(takers))):
+        lacking = [repr(structure) for structure, own in options_of.items() if _OF_STRUCTURES[name] not in own]
+        if names == ALL or (lacking and (name == "max_condition" or len(lacking) == len(options_of))):
             flag = f"--{name.replace('_', '-')}"
             example = "full" if name == "max_condition" else "factor_analyzer"
             advice = "" if lacking else f": name a structure that has it, as in -s {example}"
             raise click.UsageError(f"{flag} has no effect with --structure {', '.join(lacking) or ALL}{advice}.")
     numbers = passed.pop("n_factors", (1,))
     settings["covariance_type"] = []
-    for structure, own in takers.items():
+    for structure, own in options_of.items():
         options = {_OF_STRUCTURES[name]: value for name, value in passed.items() if _OF_STRUCTURES[name] in own}
         several = [options | {"n_factors": each} for each in numbers] if "n_factors" in own else [options]
         try:

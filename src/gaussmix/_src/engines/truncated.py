@@ -279,8 +279,8 @@ def map_components(
     K, d = means.shape
     directions, orders = np.random.default_rng(0), []
     for tree in range(N_TREES if earlier is None else 1):
-        turned = einsum("ki,ij->kj", means, directions.uniform(-1, 1, (d, min(d, MAX_DIRECTIONS)))) if tree else means
-        cells = native_target().partition_cells(np.ascontiguousarray(turned), np.ones(K), K)
+        points = einsum("ki,ij->kj", means, directions.uniform(-1, 1, (d, min(d, MAX_DIRECTIONS)))) if tree else means
+        cells = native_target().partition_cells(np.ascontiguousarray(points), np.ones(K), K)
         orders.append(np.argsort(cells, kind="stable").astype(np.int32))
     ranks = [np.argsort(order).astype(np.int32) for order in orders]
     steps = sorted(range(-TREE_REACH, TREE_REACH + 1), key=abs)

@@ -315,13 +315,13 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     def _several_components_each(self, known: LabelledRows, stopping: StopRule, began: float) -> ClassFit:
         fits = []
         for index, label in enumerate(self.classes_.tolist()):
-            mine: Any = known.class_rows(index)
+            class_rows: Any = known.class_rows(index)
             with about(f"Class {label!r}", partial(known.class_indices, index)):
                 one = self._mixture_estimator(self._names)
                 one.set_params(check_maximum=False)  # The mixtures of all classes are checked together, later.
                 if self.max_time is not None:  # The fit of a class may use only the remaining time.
                     one.set_params(max_time=max(0.0, self.max_time - (perf_counter() - began)))
-                fits.append(one.fit(mine))
+                fits.append(one.fit(class_rows))
         mixtures, n_steps = [fit.mixture_ for fit in fits], max(fit.n_iter_ for fit in fits)
         families = [mixture.family for mixture in mixtures]
         ridge = parameters.check_ridge(self._chosen_reg_covar, families)

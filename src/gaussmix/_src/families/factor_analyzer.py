@@ -163,15 +163,15 @@ class FactorAnalyzer(Family):
         variances. Unconstrained covariances have fewer free entries than this count if (d − q)² < d + q.
         """
         n_factors = min(self.n_factors, n_features)  # a marginal mixture may have fewer features than factors
-        turned = n_features * n_factors - n_factors * (n_factors - 1) // 2
+        loadings = n_features * n_factors - n_factors * (n_factors - 1) // 2
         noise = 1 if self.noise == NOISES[1] else n_features
         matrix = n_features * (n_features + 1) // 2
         if self.shared_loadings:
             others = 0 if self.shared_noise else n_components - 1
-            return min(turned + noise, matrix) + others * noise
+            return min(loadings + noise, matrix) + others * noise
         if self.shared_noise:
-            return min(n_components * turned + noise, n_components * matrix)
-        return n_components * min(turned + noise, matrix)
+            return min(n_components * loadings + noise, n_components * matrix)
+        return n_components * min(loadings + noise, matrix)
 
 
 FactorAnalyzer.__module__ = "gaussmix"  # the public module that exports FactorAnalyzer

@@ -65,7 +65,7 @@ class ClassMixtures:
     def each(self) -> list[Mixture]:
         """Return one mixture p(x | c) per class c."""
         indices = [np.flatnonzero(self.component_class == index) for index in range(len(self.prior))]
-        parts = [replace(self.mixture._model.take(mine), weights=self._weights_within[mine]) for mine in indices]
+        parts = [replace(self.mixture._model.take(own), weights=self._weights_within[own]) for own in indices]
         return [Mixture._from_model(part, self.mixture.feature_names) for part in parts]
 
     def log_odds(self, block: Block, engine: Engine[Any]) -> Array:

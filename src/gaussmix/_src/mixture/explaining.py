@@ -271,9 +271,9 @@ def _with_errors(model: Model, offsets: Array, seen: Indices, error: Array) -> t
     total = model.covariances.dense()[:, seen][:, :, seen] + error[:, None, seen][..., seen]
     standard_deviations = np.sqrt(np.einsum("nkii->nki", total))
     values, vectors = np.linalg.eigh(total / (standard_deviations[..., None] * standard_deviations[..., None, :]))
-    turned = np.einsum("nkij,nki->nkj", vectors, offsets / standard_deviations)
+    rotated = np.einsum("nkij,nki->nkj", vectors, offsets / standard_deviations)
     heights = -np.log(standard_deviations).sum(axis=2) - 0.5 * np.log(values).sum(axis=2) - 0.5 * len(seen) * LOG_2PI
-    return heights, np.einsum("nkij,nkj->nki", vectors, turned / np.sqrt(values))
+    return heights, np.einsum("nkij,nkj->nki", vectors, rotated / np.sqrt(values))
 
 
 Explanation.__module__ = "gaussmix"  # the public module that exports Explanation

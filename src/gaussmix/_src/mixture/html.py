@@ -110,7 +110,7 @@ def _ellipses(mixture: MixtureBase, drawn: Indices) -> tuple[str, str]:
     names = names_of(mixture)
     base = HEIGHT - _BOTTOM
     labels = zip((base, base / 2, _EDGE), _axis_labels(names[1], low[1], high[1]), strict=True)
-    shapes += [_text(_LEFT - 7, y, *label, turned=True) for y, label in labels]
+    shapes += [_text(_LEFT - 7, y, *label, rotated=True) for y, label in labels]
     title = f"Components in {names[0]} and {names[1]}: ellipses reach two standard deviations from the means"
     return "".join(shapes) + _ends(names[0], low[0], high[0]), title
 
@@ -171,10 +171,10 @@ def _line(across: Array, up: Array, thickness: float, color: str = "currentColor
     return f'<polyline points="{points}" stroke="{color}" stroke-width="{thickness}"/>'
 
 
-def _text(across: float, up: float, text: str, anchor: str, *, turned: bool = False) -> str:
-    turn = f' transform="rotate(-90 {across:.1f} {up:.1f})"' if turned else ""
+def _text(across: float, up: float, text: str, anchor: str, *, rotated: bool = False) -> str:
+    rotation = f' transform="rotate(-90 {across:.1f} {up:.1f})"' if rotated else ""
     return (
-        f'<text x="{across:.1f}" y="{up:.1f}" text-anchor="{anchor}" fill="currentColor" stroke="none"{turn}>'
+        f'<text x="{across:.1f}" y="{up:.1f}" text-anchor="{anchor}" fill="currentColor" stroke="none"{rotation}>'
         f"{escape(text)}</text>"
     )
 

@@ -21,7 +21,7 @@ _N_BEST = 10  # number of best candidates from which the range of the vertical a
 _MARGIN = 0.15  # margin above and below the best candidates, as a fraction of the range of these candidates
 _MAX_RANGE_RATIO = 3.0  # all candidates are shown if their range is at most 3 times the range of the best ten
 _MARKERS = (*MARKERS, "<", ">", "p", "*", "h", "d", "8")  # one marker for each of the fourteen covariance structures
-_MAX_LEVEL_TEXTS = 12  # maximum number of texts above the axes that are not turned
+_MAX_LEVEL_TEXTS = 12  # maximum number of texts above the axes that are not rotated
 _REASON_WIDTH = 26  # maximum number of characters per line of the reasons for failures in the legend
 
 
@@ -117,11 +117,11 @@ class CriterionDisplay(Display):
         pens = dict(zip(by_view, component_pens(len(names), colors, background(ax)), strict=True))
         self.lines_: dict[str, Any] = {}
         for nth, name in enumerate(names):
-            mine = np.flatnonzero(names_of_candidates == name)
-            mine = mine[np.argsort(counts[mine], kind="stable")]
+            indices = np.flatnonzero(names_of_candidates == name)
+            indices = indices[np.argsort(counts[indices], kind="stable")]
             style = {"color": pens[name].color, "linestyle": pens[name].line_style}
             style |= {"marker": _MARKERS[nth % len(_MARKERS)], "label": name, "markersize": 5, "linewidth": 1.2}
-            (self.lines_[name],) = ax.plot(counts[mine], values[mine], **style)
+            (self.lines_[name],) = ax.plot(counts[indices], values[indices], **style)
         is_weak = np.array([why is not None for why in self.results.get("warning", [None] * len(counts))])
         style = {"marker": "s", "linestyle": "", "markersize": 14, "markerfacecolor": "none", "color": "0.5"}
         self.weak_: Any = ax.plot(counts[is_weak], values[is_weak], label="few distinct rows", **style)[0]

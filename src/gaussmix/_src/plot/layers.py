@@ -35,12 +35,12 @@ def draw_points(
         sizes = np.full(len(rows), np.clip(18 * (2_000 / max(len(rows), 1)) ** 0.5, 4, 18))
     drawn = []
     for k, pen in [*enumerate(pens), (-1, Pen(NOISE_COLOR, "x", ""))]:
-        mine = labels == k
-        if k >= 0 or mine.any():
-            shades = np.tile(faded(pen.color, 1.0), (int(mine.sum()), 1))
-            shades[:, 3] = opacity[mine]
-            style = {"color": shades, "marker": pen.marker, "s": sizes[mine], "linewidths": 0.8 * (k < 0), "zorder": 2}
-            drawn.append(ax.scatter(*rows[mine].T, **{**style, **options}))
+        own = labels == k
+        if k >= 0 or own.any():
+            shades = np.tile(faded(pen.color, 1.0), (int(own.sum()), 1))
+            shades[:, 3] = opacity[own]
+            style = {"color": shades, "marker": pen.marker, "s": sizes[own], "linewidths": 0.8 * (k < 0), "zorder": 2}
+            drawn.append(ax.scatter(*rows[own].T, **{**style, **options}))
     return drawn
 
 

@@ -174,10 +174,10 @@ class ProfileDisplay(Display):
             self.lines_ += ax.plot(at, mean, marker=pen.marker if step == 1 else "", **style)
         names = self.feature_names[::step]
         room = _NAMES_WIDTH // len(names)
-        is_turned = len(names) > 5 and max(map(len, names)) > room
-        labels = [as_text(shorten(name) if is_turned else in_lines(name, room)) for name in names]
+        is_rotated = len(names) > 5 and max(map(len, names)) > room
+        labels = [as_text(shorten(name) if is_rotated else in_lines(name, room)) for name in names]
         size = "medium" if len(names) <= 20 else "small"
-        ax.set_xticks(at[::step], labels, rotation=90.0 * is_turned, fontsize=size)
+        ax.set_xticks(at[::step], labels, rotation=90.0 * is_rotated, fontsize=size)
         ax.set(xlabel="feature", ylabel="standard deviations from the mean" if standardize else "value")
         handles = component_handles(pens, self.weights, points=False, lines=True, noise=bool((self.labels < 0).any()))
         return self._with_legend([*handles, *level_handles([reach], 1)], legend)

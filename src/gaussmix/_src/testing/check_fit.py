@@ -73,9 +73,9 @@ def check_relabelling(family: Family, engine: Engine[Any], problem: str) -> None
     """
     problem_data = PROBLEMS[problem]
     order = np.roll(np.arange(problem_data.n_components), 1)
-    turned = replace(problem_data, labels=order.astype(np.int32)[problem_data.labels])
+    relabelled = replace(problem_data, labels=order.astype(np.int32)[problem_data.labels])
     expected, trace, outcome = fit(problem_data, family, engine)
-    actual = fit(turned, family, engine)
+    actual = fit(relabelled, family, engine)
     permuted = expected.take(np.argsort(order))  # component k gets the index order[k]
     _assert_same_fit(actual, EMState(permuted, trace, outcome), problem_data.rows, problem)
 

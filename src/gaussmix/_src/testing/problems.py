@@ -59,11 +59,11 @@ class Problem:
 
 
 def groups(
-    name: str, n_rows: int, n_features: int, n_components: int, *, distance: float, strangers: float = 0.2
+    name: str, n_rows: int, n_features: int, n_components: int, *, distance: float, mislabelled: float = 0.2
 ) -> Problem:
     """Draw groups of rows with different covariances; the centre of each group is at `distance` from the origin.
 
-    A random fraction `strangers` of the rows get a random label. The seed is derived from `name`, so that adding a
+    A random fraction `mislabelled` of the rows get a random label. The seed is derived from `name`, so that adding a
     problem does not change other problems.
     """
     rng = np.random.default_rng(zlib.crc32(name.encode()))
@@ -73,7 +73,7 @@ def groups(
     labels = (np.arange(n_rows) % n_components).astype(np.int32)
     noise = rng.standard_normal((n_rows, n_features))
     rows = centres[labels] + np.einsum("ijk,ik->ij", factors[labels], noise)
-    wrong = rng.random(n_rows) < strangers
+    wrong = rng.random(n_rows) < mislabelled
     labels[wrong] = rng.integers(n_components, size=int(wrong.sum()))
     return Problem(rows, None, labels)
 

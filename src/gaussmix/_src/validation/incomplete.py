@@ -23,15 +23,15 @@ ASYMMETRY = 1e-8  # largest allowed asymmetry of a covariance matrix, relative t
 
 def check_pairs(source: Source, families: Iterable[Family], names: Any) -> None:
     """Raise ValueError if a structure needs the covariance of two columns, but no row has values in both of them."""
-    needy = next((each for each in families if _has_free_covariances(each, source.n_features)), None)
-    if not source.may_miss or needy is None:
+    with_covariances = next((each for each in families if _has_free_covariances(each, source.n_features)), None)
+    if not source.may_miss or with_covariances is None:
         return
     differences = np.argwhere(source.collect(PairwiseObservedCounts).n_rows == 0)
     if len(differences):
         one, other = (column_named(int(column), names) for column in differences[0])
         raise ValueError(
             f"No row of X has values both in {one} and {other}, so their covariance can't be estimated. Drop one of "
-            f'them, or use covariance_type="diag" instead of {needy.name!r}.'
+            f'them, or use covariance_type="diag" instead of {with_covariances.name!r}.'
         )
 
 

@@ -178,12 +178,12 @@ class Coordinates:
         _, mean_changes, covariance_changes = np.split((self.jacobian * point).sum(axis=1), ends)
         weights = model.all_weights
         for group in self.weight_groups:
-            mine, total = group.members, weights[group.members].sum()
-            log_changes = (self.jacobian[mine, group.jacobian_columns] * point[group.jacobian_columns]).sum(axis=1)
+            members, total = group.members, weights[group.members].sum()
+            log_changes = (self.jacobian[members, group.jacobian_columns] * point[group.jacobian_columns]).sum(axis=1)
             if group.has_weight_prior:  # such a group does not contain the noise component
-                raised = weights[mine] * exponential(log_changes - log_changes.max())
+                raised = weights[members] * exponential(log_changes - log_changes.max())
                 weights = np.array(weights)
-                weights[mine] = raised * (total / raised.sum())
+                weights[members] = raised * (total / raised.sum())
             else:
                 logit = math.log(weights[-1] / (1 - weights[-1])) + float(log_changes[-1] - log_changes[0])
                 odds = float(exponential(np.clip(logit, -_MAX_LOGIT, _MAX_LOGIT)))
@@ -217,14 +217,14 @@ class Coordinates:
             exponents = (0.5 * exponent_coordinates[:, :, None, None] * self.symmetric_basis).sum(axis=1)
             values, axes = np.linalg.eigh(exponents)
             return squared(inverse_factors @ (axes * exponential(values)[:, None, :] @ axes.swapaxes(1, 2)))
-        turns = np.zeros((len(exponent_coordinates), d, d))
+        generators = np.zeros((len(exponent_coordinates), d, d))
         rows, columns = below_diagonal(d)
-        turns[:, rows, columns] = (self.axes.angles * point).sum(axis=2)
-        turns = turns - turns.swapaxes(1, 2)
+        generators[:, rows, columns] = (self.axes.angles * point).sum(axis=2)
+        generators = generators - generators.swapaxes(1, 2)
         # Cayley's transform of Ω is a rotation, which differs from exp Ω only by terms of third order.
-        turned = np.linalg.solve(np.eye(d) - 0.5 * turns, np.eye(d) + 0.5 * turns)
+        rotations = np.linalg.solve(np.eye(d) - 0.5 * generators, np.eye(d) + 0.5 * generators)
         axes = inverse_factors / np.sqrt(self.axes.variances)[:, None, :]
-        return composed(axes @ turned, self.axes.variances * exponential(math.sqrt(2) * exponent_coordinates[:, :d]))
+        return composed(axes @ rotations, self.axes.variances * exponential(math.sqrt(2) * exponent_coordinates[:, :d]))
 
 
 def unsupported_reason(family: Family, n_components: int, n_features: int) -> str:
@@ -261,7 +261,7 @@ def are_bounds_equal(one: VarianceBoundMasks | None, other: VarianceBoundMasks |
     """Return whether the same variances are at their bounds in two models."""
     if one is None or other is None:
         return one is other
-    return all(np.array_equal(mine, theirs) for mine, theirs in zip(one, other, strict=True))
+    return all(np.array_equal(*pair) for pair in zip(one, other, strict=True))
 
 
 def _weight_jacobian(

@@ -216,10 +216,10 @@ def _add_weight_terms(coords: Coordinates, objective: Objective, gradient: Array
     concentration = objective.weight_update.concentration if isinstance(objective, PosteriorObjective) else 0.0
     concentrations, weights = np.broadcast_to(concentration, coords.model.n_components), coords.model.all_weights
     for group in coords.weight_groups:
-        mine, columns = group.members, group.jacobian_columns
-        prior_counts = concentrations[mine] if group.has_weight_prior else np.zeros(len(mine))
-        derivatives, own_weight = coords.jacobian[mine, columns], weights[mine] / weights[mine].sum()
-        count = float(gradient[mine].sum() + prior_counts.sum())
+        members, columns = group.members, group.jacobian_columns
+        prior_counts = concentrations[members] if group.has_weight_prior else np.zeros(len(members))
+        derivatives, own_weight = coords.jacobian[members, columns], weights[members] / weights[members].sum()
+        count = float(gradient[members].sum() + prior_counts.sum())
         matrix[columns, columns] += count * derivatives.T @ (derivatives * own_weight[:, None])
         slope[columns] += prior_counts @ derivatives
 

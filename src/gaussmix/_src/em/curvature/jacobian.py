@@ -71,19 +71,19 @@ def covariance_jacobian(
     `is_free` (n,) is 0 for fixed or frozen covariances, and 1 otherwise. `Coordinates` defines B_k and W_k.
     """
     n, d, second = len(is_free), model.n_features, model.covariances.second
-    is_turned, orientation = structure.shape is not structure.orientation, structure.orientation
+    is_rotated, orientation = structure.shape is not structure.orientation, structure.orientation
     diagonal_blocks = _diagonal_jacobian(n, d, structure.volume, structure.shape, second)
     if bounds is not None:
         diagonal_blocks = _bounded_diagonal_jacobian(bounds[0] | bounds[1])
-        is_turned, orientation = True, Across.OWN
+        is_rotated, orientation = True, Across.OWN
     factors, axes, blocks = _whitening_factors(model), None, diagonal_blocks
-    if second is Second.FULL and is_turned and d > 1:
+    if second is Second.FULL and is_rotated and d > 1:
         factors, variances = _axis_whitening_factors(model, has_common_axes=orientation is Across.EQUAL)
         level = variances if bounds is None else _equalise_bounded_variances(variances, bounds)
-        pair_blocks, turns = _rotation_jacobian(level, is_free * (model.weights if n > 1 else 1.0), orientation)
+        pair_blocks, rotations = _rotation_jacobian(level, is_free * (model.weights if n > 1 else 1.0), orientation)
         blocks = block_diagonal(diagonal_blocks, pair_blocks)
-        unturned = np.zeros((n, turns.shape[1], diagonal_blocks.shape[2]))
-        axes = AxisJacobian(is_free[:, None, None] * np.concatenate((unturned, turns), 2), variances)
+        unrotated = np.zeros((n, rotations.shape[1], diagonal_blocks.shape[2]))
+        axes = AxisJacobian(is_free[:, None, None] * np.concatenate((unrotated, rotations), 2), variances)
     elif second is Second.FULL:
         blocks = block_diagonal(diagonal_blocks, _expand_columns(n, np.eye(d * (d - 1) // 2), structure.orientation))
     blocks = is_free[:, None, None] * blocks
@@ -152,10 +152,10 @@ def loading_jacobian(
     if structure.loadings is Across.EQUAL:  # any scale of the features defines a basis for the shared loadings
         distinct_loadings, scale = covariances.loadings[:1], covariances.noise.mean(axis=0, keepdims=True)
     deviations = np.sqrt(scale)
-    directions, spread, turned = np.linalg.svd(distinct_loadings / deviations[..., None])
+    directions, spread, right = np.linalg.svd(distinct_loadings / deviations[..., None])
     if spread.min() < MIN_FACTOR_SPREAD:
         raise NotSmooth("the loadings of some factor are almost 0")
-    each = np.array([_loading_directions(*parts) for parts in zip(deviations, directions, turned, strict=True)])
+    each = np.array([_loading_directions(*parts) for parts in zip(deviations, directions, right, strict=True)])
     loadings = each if structure.loadings is Across.EQUAL else _separate_columns(each)
     loadings = np.broadcast_to(loadings, (n, *loadings.shape[1:]))
     noise = _expand_columns(n, np.ones((d, 1)) if structure.is_isotropic else np.eye(d), structure.noise)
@@ -177,16 +177,16 @@ def loading_jacobian(
     return factors, LoadingJacobian(loadings, noise), blocks.reshape(math.prod(blocks.shape[:2]), blocks.shape[2])
 
 
-def _loading_directions(deviations: Array, directions: Array, turned: Array) -> Array:
+def _loading_directions(deviations: Array, directions: Array, right: Array) -> Array:
     """Return directions (n_features × n_factors, …) in which loadings can change, except rotations of the factors.
 
     `deviations` (n_features,) are standard deviations of the noise. `directions`, U (n_features, n_features), and
-    `turned`, Vᵀ (n_factors, n_factors), are from the singular value decomposition of loadings divided by these standard
+    `right`, Vᵀ (n_factors, n_factors), are from the singular value decomposition of loadings divided by these standard
     deviations. `LoadingJacobian` explains how rotations are excluded.
     """
-    d, q = len(directions), len(turned)
+    d, q = len(directions), len(right)
     columns = [(directions[:, i], j) for j in range(q) for i in range(j, d)]
-    result = np.array([(column * deviations)[:, None] * turned[j] for column, j in columns])
+    result = np.array([(column * deviations)[:, None] * right[j] for column, j in columns])
     return result.reshape(len(columns), d * q).T
 
 
@@ -250,8 +250,8 @@ def _axis_whitening_factors(model: Model, *, has_common_axes: bool) -> tuple[Arr
     covariances = model.covariances.each
     if has_common_axes:
         axes = common_axes(covariances)
-        turned = covariances @ axes
-        variances = np.einsum("kij,ij->kj", turned, axes)
+        products = covariances @ axes
+        variances = np.einsum("kij,ij->kj", products, axes)
         each = np.broadcast_to(axes, covariances.shape)
     else:
         variances, each = principal_axes(covariances)

@@ -107,10 +107,10 @@ def _continue_runs(
     runs: list[tuple[Model, EMState]], source: Source, engine: Engine[Any], objective: Objective, stopping: StopRule
 ) -> list[tuple[Model, EMState]]:
     """Continue all runs that have not ended, and return the new states of all runs."""
-    going = [state for _, state in runs if not _has_ended(state)]
-    models, groups = [state.model for state in going], repeat_rows(source, len(going))
+    unfinished = [state for _, state in runs if not _has_ended(state)]
+    models, groups = [state.model for state in unfinished], repeat_rows(source, len(unfinished))
     ends = run_em_on_each(engine, models, objective, stopping, lambda _: source, groups, _run_until_degenerate)
-    after = {id(state): join_traces(state.trace, end) for state, end in zip(going, ends, strict=True)}
+    after = {id(state): join_traces(state.trace, end) for state, end in zip(unfinished, ends, strict=True)}
     return [(model, after.get(id(state), state)) for model, state in runs]
 
 

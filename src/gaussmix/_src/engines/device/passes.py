@@ -128,9 +128,10 @@ class Pass:
 
     def _sum(self, spec: MomentSpec, anchor: Array, is_by_products: NDArray[np.bool_]) -> tuple[BlockMoments, int]:
         """Return moments about `anchor`, by products of features for marked components, and a count of distant rows."""
-        xp, send, mine, others = self._xp, self._send, np.flatnonzero(is_by_products), np.flatnonzero(~is_by_products)
+        xp, send = self._xp, self._send
+        by_products, others = np.flatnonzero(is_by_products), np.flatnonzero(~is_by_products)
         kernels, tables = (None, None) if others.size else self._begin_kernels(spec.second)
-        components = send(mine), others.tolist(), send(anchor)
+        components = send(by_products), others.tolist(), send(anchor)
 
         def sum_part(part: Block) -> Sums:
             weight: Any = None if part.row_weight is None else send(part.row_weight)

@@ -276,10 +276,10 @@ def diagnose_ridge(
     largest, fractions, directions = by_feature.sum(axis=1), np.zeros(model.n_components), np.zeros_like(model.means)
     # The ridge's fraction of the variance in any direction is at most the sum of the ridge's fractions over the
     # features. Therefore, directions are computed only for components whose sum of these fractions is large.
-    suspects = np.flatnonzero((counts <= model.n_features) & (largest > MIN_RIDGE_FRACTION) | (largest > 0.5))
-    if not suspects.size:
+    candidates = np.flatnonzero((counts <= model.n_features) & (largest > MIN_RIDGE_FRACTION) | (largest > 0.5))
+    if not candidates.size:
         return []
-    fractions[suspects], directions[suspects] = ridge.flattest_directions(model.take(suspects), floor)
+    fractions[candidates], directions[candidates] = ridge.flattest_directions(model.take(candidates), floor)
     is_constant = model.covariances.variances() <= _CONSTANT_FACTOR * floor
     is_short = (counts <= model.n_features) & (fractions > MIN_RIDGE_FRACTION)
     is_on_ridge = has_ridge & (fractions > ridge.MAX_RIDGE_FRACTION)

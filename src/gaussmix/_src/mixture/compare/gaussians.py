@@ -188,8 +188,8 @@ def squared_wasserstein(these: Gaussians, those: Gaussians, unit: float) -> Arra
             residuals = ((roots - root) ** 2).sum(axis=1)
         else:
             left, _, right = np.linalg.svd(root.T @ roots)
-            turned, plain = roots - root @ (left @ right), roots - root
-            residuals = np.minimum((turned**2).sum(axis=(1, 2)), (plain**2).sum(axis=(1, 2)))  # 0 if both are equal
+            rotated, plain = roots - root @ (left @ right), roots - root
+            residuals = np.minimum((rotated**2).sum(axis=(1, 2)), (plain**2).sum(axis=(1, 2)))  # 0 if both are equal
         distances[:, j] = (((these.means - mean) / unit) ** 2).sum(axis=1) + residuals
     return distances
 

@@ -17,7 +17,7 @@ from gaussmix._src.engines.base import Engine
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.mixture.features import as_block
 from gaussmix._src.mixture.parts.expectations import mean_and_spread, quiet, row_pieces, weighted_mean
-from gaussmix._src.mixture.univariate.level_sets import turns
+from gaussmix._src.mixture.univariate.level_sets import extrema
 from gaussmix._src.mixture.univariate.univariate_mixture import UnivariateMixture
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, Rows
@@ -55,7 +55,7 @@ class Modes:
 def modes(model: Model, line: UnivariateMixture | None, engine: Engine[Any]) -> Modes:
     """Return the modes reached by hill climbing from the component means, or all modes if there is one feature."""
     if line is not None:
-        cuts = turns(line)
+        cuts = extrema(line)
         ends, component_index = cuts[::2, None], np.searchsorted(cuts[1::2], model.means[:, 0])
     else:
         ends, component_index = _distinct(_ascend(model, engine), np.sqrt(model.covariances.variances()))

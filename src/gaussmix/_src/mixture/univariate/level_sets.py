@@ -28,14 +28,14 @@ class LevelSets:
     line: UnivariateMixture
 
     @cached_property
-    def turns(self) -> Array:
+    def extrema(self) -> Array:
         """Return the modes and the minima between the modes, in ascending order."""
-        return turns(self.line)
+        return extrema(self.line)
 
     @cached_property
     def highest(self) -> float:
         """Return the log density of the highest mode, in nats."""
-        return float(self.line.log_density(self.turns).max())
+        return float(self.line.log_density(self.extrema).max())
 
     def log_mass_below(self, log_levels: Array) -> tuple[Array, Array]:
         """Return the log probability that a draw has a log density below each level, (n,), in nats, and errors of 0."""
@@ -45,7 +45,7 @@ class LevelSets:
 
     def _log_mass_and_slope(self, log_levels: Array) -> tuple[Array, Array]:
         """Return the log probabilities of `log_mass_below`, and the derivatives with respect to the log levels."""
-        masses = np.empty((len(self.turns) + 1, len(log_levels)))
+        masses = np.empty((len(self.extrema) + 1, len(log_levels)))
         lengths = np.zeros(len(log_levels))
         for mass, rise in zip(masses, self._rises(), strict=True):
             mass[:], length = _below(*rise, log_levels)
@@ -72,7 +72,7 @@ class LevelSets:
 
     def _rises(self) -> Iterator[tuple[UnivariateMixture, float, float]]:
         """Yield all intervals in which the density rises, then the mirror images of all intervals in which it falls."""
-        for line, positions in ((self.line, self.turns), (self.line.mirrored, -self.turns[::-1])):
+        for line, positions in ((self.line, self.extrema), (self.line.mirrored, -self.extrema[::-1])):
             yield from ((line, *ends) for ends in zip([-np.inf, *positions[1::2]], positions[::2], strict=True))
 
 
@@ -118,7 +118,7 @@ def _first_ends(line: UnivariateMixture, log_levels: Array, right: float) -> tup
     return low - slack, np.minimum(first(excess) + slack, right)
 
 
-def turns(line: UnivariateMixture) -> Array:
+def extrema(line: UnivariateMixture) -> Array:
     """Return the modes and the minima between the modes, (2 n_modes − 1,), in ascending order.
 
     Raises ValueError if components are so far apart that the density between them is too small for float64.
@@ -156,12 +156,12 @@ def _without_flat(line: UnivariateMixture, positions: Array) -> Array:
 
 
 def _monotone_cells(line: UnivariateMixture) -> tuple[Array, Array]:
-    """Return intervals that contain all turns (modes and minima), at most one in each interval.
+    """Return intervals that contain all extrema (modes and minima), at most one in each interval.
 
     Between two neighbouring edges, the first and second derivatives of each component's density are monotone. Therefore
     the derivatives of the mixture density are bounded by sums of the components' derivatives at both ends. An interval
     is halved until the bounds show that the first or the second derivative of the density does not change its sign. If
-    the sign of the first derivative does not change, the interval contains no turn and is left out.
+    the sign of the first derivative does not change, the interval contains no extremum and is left out.
     """
     steps = _EDGES * line.deviations[:, None]
     margin = line.deviations.min()

@@ -57,10 +57,10 @@ class StateStore:
         for other in [name for name in _states if name != self.name]:
             if _n_bytes() > MAX_STATE_BYTES:
                 del _states[other]
-        mine = _states.setdefault(self.name, {})
-        if partition not in mine and _n_bytes() > MAX_STATE_BYTES:
+        own = _states.setdefault(self.name, {})
+        if partition not in own and _n_bytes() > MAX_STATE_BYTES:
             return {}
-        return mine.setdefault(partition, {})
+        return own.setdefault(partition, {})
 
 
 class FitPass(NamedTuple):

@@ -122,7 +122,7 @@ private:
         }
     }
 
-    // Lists one of the neighbours of one of the candidates of a row.
+    // Lists a random neighbour of a random candidate among the candidates `own` of a row; `drawn` are the random bits.
     void want_drawn(const std::int32_t* own, std::uint64_t drawn, unsigned bit) {
         const std::int32_t k = own[drawn % static_cast<std::uint64_t>(task_.n_candidates)];
         const auto n_neighbours = static_cast<std::uint64_t>(task_.n_neighbours);

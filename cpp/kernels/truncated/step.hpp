@@ -5,8 +5,8 @@
 // Rows are processed in bunches of 8 or 24 rows. For each bunch, the pass evaluates the listed components
 // (component_list.hpp). Each row keeps the most probable of the evaluated components as its new candidates
 // (candidates.hpp), so that the sum of the densities of the row's candidates never decreases. The array `densities`
-// holds the exponentials of softmax.hpp, in the layout [group][slot][vector][lane]. Only groups in which a slot is
-// active have valid values.
+// holds the exponentials that softmax.hpp computes, in the layout [group][slot][vector][lane]. Only groups in which a
+// slot is active have valid values.
 #pragma once
 #include "candidates.hpp"
 #include "component_list.hpp"

@@ -266,7 +266,8 @@ def test_decision_regions_of_a_detector_use_only_the_shown_features():
     inside = detector.mixture_.marginal([0, 2]).in_highest_density_region(X[:, [0, 2]], 0.9)
     np.testing.assert_array_equal(display.labels != 1, inside)
     np.testing.assert_array_equal(display.labels == 2, inside & (detector.predict(X) < 0))
-    assert [text.get_text() for text in display.legend_.get_texts()] == ["inside", "outlier", "outlier by all 4 only"]
+    entries = [text.get_text() for text in display.legend_.get_texts()]
+    assert entries == ["inside", "outlier", "outlier only in all 4 features"]
     assert display.legend_.get_title().get_text() == "2 of 4 features"
     assert DecisionRegionDisplay.from_estimator(detector, features=0).ax_.get_ylabel() == "decision (1: yes, 0: no)"
     classes = DecisionRegionDisplay.from_estimator(detector.mixture_, X).legend_

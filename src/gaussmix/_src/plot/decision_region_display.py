@@ -167,7 +167,7 @@ def _decisions(subject: Subject, mixture: Mixture, points: Array, rows: Array) -
             labels *= 2
             labels[here[mixture.log_density(rows[here]) < level]] = 1
             if (labels == 2).any():
-                names.append(f"outlier by all {subject.mixture.n_features} only")
+                names.append(f"outlier only in all {subject.mixture.n_features} features")
                 # With a score of −∞, the added decision is never chosen at a grid point.
                 scores = np.column_stack([scores, np.full(len(scores), -np.inf)])
         return names, scores, labels

@@ -488,7 +488,8 @@ class TestTerminal:
 
         text = "\n".join(f"{x},{y}" for x, y in rng.normal(size=(20_000, 2)))
         controller, terminal = pty.openpty()
-        # Python leaves SIGINT ignored if its parent process ignores it, for example behind "&" in a script.
+        # Python inherits the setting to ignore SIGINT from its parent process, for example from a script that runs it
+        # with "&".
         default_handler = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)"
         endless = "-k", "20:500", "--tol", 0, "--max-iter", 100_000
         process = shell("fit", csv_file("x,y\n" + text), *endless, stderr=terminal, prelude=default_handler)

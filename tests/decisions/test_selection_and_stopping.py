@@ -75,7 +75,7 @@ def test_the_forecast_for_gains_that_do_not_decrease_is_infinite() -> None:
     assert math.isnan(forecast_convergence([-1.0, -0.5]).gain_ratio)
 
 
-def test_the_stricter_rule_has_a_tolerance_that_no_step_has_met() -> None:
+def test_the_stricter_rule_has_a_tolerance_below_all_gains_so_far() -> None:
     rule = StopRule.at_maximum(100)
     assert rule.seeks_maximum
     assert not StopRule().seeks_maximum

@@ -53,7 +53,7 @@ def test_compare_uses_sample_weight_and_X_error_as_fit_does():
     expected = compare(one, X[is_positive], sample_weight=weight[is_positive], X_error=error[is_positive], cv=3)
     pd.testing.assert_frame_equal(found, expected)
     assert found["bic"][0] == pytest.approx(one["a"].bic(X, weight, X_error=error))
-    # Folds count by their weight.
+    # The score is the mean of the scores of the folds, weighted by the total weight of each fold.
     heavy = np.r_[np.full(10, 100.0), np.ones(50)]
     fit = {"a": GaussianMixture(1).fit(X[:60], sample_weight=heavy)}
     scores, weights = [], []

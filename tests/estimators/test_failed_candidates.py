@@ -50,7 +50,7 @@ def test_dependent_columns_are_named_only_for_structures_with_correlations(group
 
 
 @pytest.mark.parametrize("structure", ["full", "tied", "diag"])
-def test_a_column_with_two_values_is_named_with_a_remedy(structure, rng):
+def test_a_warning_names_a_column_with_two_values_and_a_remedy(structure, rng):
     frame = pd.DataFrame({"income": rng.normal(size=300), "is member": rng.random(300) < 0.4})
     incomplete, message = frame.mask(frame > 1.5), "Only two values are in column 'is member': labels, .* Leave"
     search = GaussianMixtureIC([1, 4], covariance_type=structure, random_state=0)

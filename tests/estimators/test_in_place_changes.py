@@ -153,7 +153,7 @@ def test_changed_covariances_update_the_precisions_at_the_next_use(X):
     assert not np.allclose(old, gm.precisions_)  # an outdated array is not updated
 
 
-def test_changed_means_keep_the_facts_of_the_fit_but_remove_the_trim_cutoff(X):
+def test_changed_means_keep_attributes_of_the_fit_but_remove_the_trim_cutoff(X):
     gm = fitted(X, restrictions=Restrictions(equal_weights=True), trim=0.05)
     bound, free = gm.lower_bound_, gm.n_parameters_
     assert hasattr(gm, "cutoff_")

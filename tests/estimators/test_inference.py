@@ -233,7 +233,7 @@ def test_a_fixed_shared_covariance_equals_fixed_covariances_of_all_components(st
 SEPARATE = [name for name, each in FAMILIES.items() if not each.is_shared and each.kind.second is not Second.TRACE]
 
 
-def test_a_weight_at_min_weight_has_no_standard_error_and_is_named():
+def test_a_weight_at_min_weight_has_no_standard_error_and_a_note():
     limited = fitted(restrictions=Restrictions(min_weight=0.45))
     found = limited.inference(rows())
     least = int(limited.weights_.argmin())

@@ -129,7 +129,7 @@ def test_a_pass_uses_kernels_for_at_most_64_components_without_labels(
     assert (step._begin_kernels(second)[0] is not None) == is_used
 
 
-def test_a_step_of_kernels_with_distant_rows_equals_the_step_of_numpy_rows(has_kernels, rng):
+def test_a_device_step_with_distant_rows_equals_the_step_of_numpy_rows(has_kernels, rng):
     parameters = random_parameters(rng, 3, 2, FactorShape.TRIANGULAR)
     rows = 2 * rng.normal(size=(77, 2))
     rows[[5, 40]] = [[1e6, -1e6], [1e8, 1e8]]

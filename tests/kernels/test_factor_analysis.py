@@ -64,7 +64,7 @@ def test_factors_of_nearly_dependent_loadings_are_accurate_and_orthogonal(target
 
 
 @pytest.mark.parametrize("noise", [0.0, -1.0, np.nan, np.inf, 1e-310], ids=str)
-def test_covariances_whose_noise_is_not_positive_and_normal_fail(target, noise, rng):
+def test_covariances_with_invalid_noise_variances_fail(target, noise, rng):
     each = covariances(rng, 3, 4, 2)
     each[1, 2, -1] = noise
     *results, failed = target.factorise_low_rank(each)

@@ -397,7 +397,7 @@ def test_least_gain_equals_the_mean_loss_of_likelihood_on_new_rows(family, n_fea
     assert expected > gm.mixture_.n_parameters / 25, "the expected gain is not above its limit for many rows"
 
 
-def test_a_search_accepts_no_component_on_equal_values():
+def test_a_search_rejects_components_on_equal_values():
     """In the iris data 29 of 150 flowers have equal petal widths, so that a component on them would gain 90 nats.
 
     The variance of such a component would be only the ridge.

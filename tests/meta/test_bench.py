@@ -85,7 +85,7 @@ def test_modules_of_peers_do_not_import_the_peers_at_the_top() -> None:
             assert {name.partition(".")[0] for name in names} <= known, path.name
 
 
-def test_bars_compare_with_peers_that_process_all_rows() -> None:
+def test_required_speed_ratios_refer_to_peers_that_process_all_rows() -> None:
     from bench.peers import PEERS
     from bench.peers.bars import BARS, KINDS
 

@@ -113,7 +113,7 @@ def _rows_of(adata: Any, use_rep: str | None) -> Any:
         raise ValueError(f"{name} is empty. Set use_rep to a key of adata.obsm.")
     if hasattr(type(rows), "format"):  # Only sparse arrays, in memory or on disk, have `format`.
         raise ParameterTypeError(
-            f"{name} is sparse, but a mixture needs dense rows with tens of columns. Reduce the dimension, "
+            f"{name} is sparse, but a mixture needs a dense array with few columns. Reduce the dimension, "
             "for example by scanpy.pp.pca(adata), and set use_rep='X_pca'."
         )
     return rows

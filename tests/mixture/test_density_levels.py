@@ -234,7 +234,7 @@ def test_extrema_of_a_nearly_flat_top_are_exact(first, distance, n_extrema):
 def test_extrema_of_distant_components_are_exact(distance):
     """Check that halving the interval between two equal components takes few intervals, because it uses logarithms."""
     mixture = Mixture([0.5, 0.5], [[0.0], [distance]], [1.0, 1.0], FAMILIES["spherical"])
-    np.testing.assert_allclose(turns(mixture._line), [0.0, 0.5 * distance, distance], rtol=4 * EPS, atol=EPS)
+    np.testing.assert_allclose(extrema(mixture._line), [0.0, 0.5 * distance, distance], rtol=4 * EPS, atol=EPS)
     actual = mixture.density_p_value([[0.0], [2.0], [0.5 * distance]])
     np.testing.assert_allclose(actual, [1.0, 2 * ndtr(-2.0), 0.0], rtol=4 * EPS * distance, atol=0)
 

@@ -307,7 +307,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             ) from None
         if ridge is None:
             model = fit.classes.mixture._model
-            assert fit.problem is not None, "one fit of all classes"
+            assert fit.problem is not None, "`fit_one_component_each` fits all classes jointly"
             constant = find_ridge_columns(model, fit.problem.data.default_ridge, known.data.raw_source)
             warn(constant_sentence(model, constant, self._names))
         return fit

@@ -25,7 +25,7 @@ def shared_parameters(estimator: Any) -> dict[str, Any]:
 
 
 def fit_attributes(estimator: Any) -> dict[str, Any]:
-    """Return attributes of a fit, such as `n_iter_`; empty for Bayesian mixtures, whose bound means something else."""
+    """Return fit attributes such as `n_iter_`; empty for Bayesian mixtures, whose `lower_bound_` includes the prior."""
     if hasattr(estimator, "weight_concentration_"):
         return {}
     return {name: getattr(estimator, name) for name in _OF_THE_RUN if hasattr(estimator, name)}

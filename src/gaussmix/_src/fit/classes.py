@@ -150,7 +150,7 @@ class LabelledRows:
             classes = ClassMixtures(Mixture._from_model(model), class_index)
             fits.append(self._make_class_fit(classes, model.n_parameters, structures, 1, fitted))
         if not fits:
-            assert failure is not None, "at least one family"
+            assert failure is not None, "at least one structure was tried"
             raise failure
         return min(fits, key=lambda fit: fit.bic(self.data.raw_source.row_totals.total_weight))
 
@@ -229,7 +229,7 @@ def count_classes(block: Block, n_classes: int, labels: Callable[[Block], NDArra
     If `labels`, a function that predicts labels, is given, rows are not grouped by class but by whether the predicted
     label is wrong (0) or right (1).
     """
-    assert block.assignment is not None, "rows have labels"
+    assert block.assignment is not None, "callers pass only rows with labels"
     known = block.assignment >= 0
     class_index = (block.assignment if labels is None else (block.assignment == labels(block)).astype(np.int32))[known]
     counts = np.bincount(class_index, minlength=n_classes).astype(np.float64)

@@ -328,7 +328,7 @@ class Selection:
 
 
 def _has_positive_weight(block: Block) -> NDArray[np.bool_]:
-    assert block.row_weight is not None, "some rows have no weight"
+    assert block.row_weight is not None, "a row can have weight 0 only if the block has row weights"
     return block.row_weight > 0
 
 

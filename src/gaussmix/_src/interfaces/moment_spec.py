@@ -86,7 +86,7 @@ class MomentSpec:
         return result.sum(axis=0) if self.is_pooled else result
 
     def _projected_squares(self, vectors: Array) -> Array:
-        assert self.projection is not None, "a projection goes with Second.PROJECTED"
+        assert self.projection is not None, "Second.PROJECTED requires a projection"
         projected = einsum("kqd,kd->kq", self.projection, vectors)
         squares = np.empty((*vectors.shape, projected.shape[1] + 1))
         for i in range(projected.shape[1]):  # One product over a short last axis is slow.

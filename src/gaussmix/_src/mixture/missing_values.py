@@ -25,9 +25,9 @@ _MAX_CACHED = 16  # number of marginals in the cache of a mixture; a marginal wi
 class Marginals:
     """The marginals of a mixture for the observed features of rows.
 
-    The points for density levels are drawn once for all marginals with the same number of features, because drawing
-    takes most of the time. The last marginals are cached in the mixture. Results are the same as results of
-    `mixture.marginal(seen)`.
+    Successive marginals with the same number of features share the random points for density levels, because drawing
+    these points takes most of the time. The mixture caches the most recently computed marginals. Results are the same
+    as results of `mixture.marginal(seen)`.
     """
 
     mixture: Mixture

@@ -37,7 +37,7 @@ def check_array_size(name: str, n_rows: int, n_features: int) -> None:
 
 def _with_noise(rows: Array, labels: Labels, noise: NoiseComponent, rng: np.random.Generator) -> tuple[Array, Labels]:
     """Replace random rows by draws from the noise component. A noise row depends only on its index and the seeds."""
-    assert noise.bounds is not None, "checked by the caller"
+    assert noise.bounds is not None, "callers check that the bounds of the noise are known"
     seeds = rng.integers(2**64, size=1 + rows.shape[1], dtype=np.uint64)
     label_rng, *column_rngs = map(np.random.default_rng, seeds.tolist())
     is_noise = label_rng.random(len(rows)) < noise.weight

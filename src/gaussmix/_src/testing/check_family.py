@@ -69,7 +69,7 @@ def updated(family: Family, mass: Array, full: Array) -> Covariances:
     covariances: Covariances | None = None
     for _ in range(family.n_first_updates):
         covariances = family.update(as_needed(family, mass, full, covariances), covariances)
-    assert covariances is not None, "at least one update"
+    assert covariances is not None, "n_first_updates is at least 1"
     return covariances
 
 

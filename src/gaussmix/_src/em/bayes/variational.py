@@ -99,7 +99,7 @@ class BayesianTerms(PriorTerms):
     def make_objective(
         self, ridge: Array, unit: float, n_components: int, family: Family, moments: OverallMoments | None
     ) -> VariationalObjective:
-        assert moments is not None, "a prior comes with moments"
+        assert moments is not None, "a prior requires the moments of all rows"
         prior, automatic = self.make_prior(moments)
         ridge = ridge if automatic is None else automatic  # the automatic ridge replaces a ridge that is too small
         conjugate, total = prior.scaled_conjugate(unit), moments.total_weight

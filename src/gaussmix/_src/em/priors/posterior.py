@@ -138,7 +138,7 @@ class ConjugatePrior:
         spec = scatter.spec
         if spec.second is not Second.PROJECTED:
             return self.scale
-        assert spec.projection is not None, "a projection goes with Second.PROJECTED"
+        assert spec.projection is not None, "Second.PROJECTED requires a projection"
         crossed = self.scale[:, None] * spec.projection.swapaxes(1, 2)
         variances = np.broadcast_to(self.scale[:, None], (*crossed.shape[:2], 1))
         both = np.concatenate((crossed, variances), axis=2)

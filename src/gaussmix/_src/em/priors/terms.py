@@ -97,7 +97,7 @@ class PriorTerms:
             return Objective(ridge)
         prior = None
         if self.prior is not None:
-            assert moments is not None, "a prior comes with moments"
+            assert moments is not None, "a prior requires the moments of all rows"
             prior = _make_conjugate_prior(self.prior, family, n_components, moments, weight_unit)
         indices = list(self.fixed_mean_components)
         return PosteriorObjective(

@@ -80,7 +80,7 @@ DEFAULT_STEPS = 8  # assumed number of EM steps after k-means if `n_steps` is no
 
 
 def report_nothing(what: str) -> None:
-    """Ignore a message. This function is the default of the argument `report`."""
+    """Ignore a progress message. This function is the default of arguments that report the progress of a search."""
 
 
 def nearest_core_family(family: Family, n_components: int, rows: Array) -> Family:

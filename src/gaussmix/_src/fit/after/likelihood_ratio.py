@@ -67,7 +67,7 @@ def run_likelihood_ratio_test(
     ValueError : a component of the smaller mixture collapsed or became empty, or all larger mixtures collapsed.
     """
     stopping, whole = StopRule(tolerance, MAX_REFIT_STEPS), problem.source.whole
-    assert whole is not None, "checked by the caller"
+    assert whole is not None, "callers pass only rows in memory"
     n_rows, drawn = whole.n_rows, list[Array]()
     model = fit_tables(problem, [model], [whole.rows], np.zeros(1, int), stopping)[0].model
     if _are_degenerate(problem, [model], n_rows)[0]:

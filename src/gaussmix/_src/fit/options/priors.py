@@ -78,7 +78,7 @@ def find_prior_only_components(problem: Problem, final_state: EMState) -> list[i
 
 
 def describe_prior_only_components(components: Sequence[int]) -> str | None:
-    """Return a warning about `components`, which only the prior determines, with advice; None if there are none."""
+    """Return a warning, with advice, that only the prior determines `components`; None if `components` is empty."""
     if not components:
         return None
     return (

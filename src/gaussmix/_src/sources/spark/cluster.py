@@ -271,7 +271,7 @@ def _first_reason(reasons: pa.ChunkedArray) -> str | None:
 
 
 def _forget(session: Any, store: StateStore, frames: Iterable[Any]) -> None:
-    """Remove data from executors, in another thread, because the garbage collector calls this function.
+    """Remove data from executors in a new thread; the garbage collector, which calls this function, must not wait.
 
     Executors with a free core remove their files at once. The files of other executors are removed when these end.
     """

@@ -101,7 +101,7 @@ def stored_states(path: str, states: States, fit_pass: FitPass) -> Iterator[None
 
 
 def _remove_old_states(path: str, fit_pass: FitPass) -> None:
-    """Remove the states of a partition before the previous pass, and of all fits except the last `MAX_FITS`."""
+    """Remove states of a partition that are older than the previous pass, or of fits before the last `MAX_FITS`."""
     with suppress(FileNotFoundError):  # raised if another worker repeats the task, and removes the same files
         complete = [file for file in Path(path).parent.glob(f"{Path(path).name}.*") if "-" not in file.suffix]
         files = sorted(complete, key=os.path.getmtime, reverse=True)

@@ -273,5 +273,5 @@ class CsvTable(Table):
 
 
 def _exceeds_int64(column: pa.Array) -> bool:
-    """Return whether a column has numbers of at least 2^63, so that Arrow takes even integers for floats."""
+    """Return whether a column has numbers of at least 2^63, which make Arrow read the column as floats."""
     return pa.types.is_floating(column.type) and (pc.max(pc.abs(column)).as_py() or 0) >= 2**63

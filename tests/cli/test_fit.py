@@ -135,7 +135,7 @@ def test_fit_reports_columns_with_only_two_values_first(cli, csv_file, rng):
     lines = [f"{x},{y},{x > 0},{int(y > 0)},1" for x, y in rng.normal(size=(60, 2)).tolist()]
     table = csv_file("\n".join(["x,y,member,urban,one", *lines, ",,,,"]) + "\n")
     notes = cli("fit", table, "-k", "1:3", "-s", "full", "--exclude", "one").stderr.splitlines()
-    assert notes[0].startswith("gaussmix: Only two values are in columns 'member', 'urban': labels, not measurements.")
+    assert notes[0].startswith("gaussmix: Only two values occur in columns 'member', 'urban': labels, not measure")
     assert "Leave such columns out by --exclude and compare" in notes[0]
     assert notes[0].endswith("fit the rows of each value alone (--by).")
     assert "could not be fitted" in notes[1]

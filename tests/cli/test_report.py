@@ -50,7 +50,7 @@ def tree(page):
 def test_a_report_describes_the_chosen_mixture(page):
     text = page.read_text(encoding="utf-8")
     assert "The rows are described as 2 groups, each a normal distribution with full covariances." in text
-    assert "hardly better than the next of 4 fitted candidates (by 2.0)" in text
+    assert "hardly better than the second best of 4 fitted candidates (by 2.0)" in text
     assert re.search(r"Component 1 \(64.4 % of the distribution, 175 rows\): high eruptions \(4\.29", text)
     assert "GaussianMixtureIC([1, 2, 3, 4], covariance_type=" in text
     assert "&lt;b&gt;&amp;wait" in text
@@ -328,7 +328,7 @@ def test_the_python_code_covers_several_files_and_standard_input(cli, tmp_path):
 
 
 @pytest.mark.heavy
-def test_a_report_denies_groups_only_if_several_k_were_compared(cli, tmp_path, csv_file):
+def test_a_report_states_that_there_are_no_groups_only_if_several_k_were_compared(cli, tmp_path, csv_file):
     data = csv_file(FRAME.to_csv(index=False))
     one = cli("report", data, "-k", 1, "-o", tmp_path / "page.html").stdout
     several = cli("report", data, "-k", "1:2", "-o", tmp_path / "page.html").stdout

@@ -52,7 +52,7 @@ def test_dependent_columns_are_named_only_for_structures_with_correlations(group
 @pytest.mark.parametrize("structure", ["full", "tied", "diag"])
 def test_a_warning_names_a_column_with_two_values_and_a_remedy(structure, rng):
     frame = pd.DataFrame({"income": rng.normal(size=300), "is member": rng.random(300) < 0.4})
-    incomplete, message = frame.mask(frame > 1.5), "Only two values are in column 'is member': labels, .* Leave"
+    incomplete, message = frame.mask(frame > 1.5), "Only two values occur in column 'is member': labels, .* Leave"
     search = GaussianMixtureIC([1, 4], covariance_type=structure, random_state=0)
     with pytest.warns(SearchWarning, match=message):
         assert "- feature 'is member': the column has only two values, so" in str(search.fit(frame).summary())
@@ -68,7 +68,7 @@ def test_a_warning_names_a_column_with_two_values_and_a_remedy(structure, rng):
 def test_columns_with_two_values_are_named_if_components_rest_on_reg_covar(rng):
     X, weight = np.c_[rng.normal(size=(300, 1)), rng.choice([-5.0, 5.0], (300, 4))], np.r_[0.0, np.ones(299)]
     X[0, 1] = 9.0
-    with pytest.warns(CollapseWarning, match=r"two values are in columns 1, 2, 3, 4 \(counted from 0\): labels"):
+    with pytest.warns(CollapseWarning, match=r"two values occur in columns 1, 2, 3, 4 \(counted from 0\): labels"):
         GaussianMixture(8, random_state=0).fit(X, sample_weight=weight)
 
 

@@ -145,7 +145,7 @@ class CoverageDisplay(Display):
         self.band_ = ax.axhspan(low, high, zorder=0, **band)
         self.reference_ = ax.axhline(1.0, **right)
         what = "mass below y given x" if self.is_central else "mass where the density is higher"
-        ax.set(xlabel=what, ylabel="rows, times those expected", xlim=(0, 1))
+        ax.set(xlabel=what, ylabel="observed rows / expected rows", xlim=(0, 1))
         return [self.line_, self.reference_, self.band_]
 
     @property

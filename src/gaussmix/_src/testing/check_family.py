@@ -85,7 +85,7 @@ def check_shapes(family: Family, n_components: int, n_features: int, rng: np.ran
     covariances = updated(family, *random_scatters(rng, n_components, n_features))
     actual = type(covariances), covariances.is_shared, covariances.n_components, covariances.n_features
     if actual != (family.kind, family.is_shared, n_components, n_features):
-        raise AssertionError(f"update's kind, is_shared, K and d are {actual}, unlike those declared by the structure")
+        raise AssertionError(f"update returned kind, is_shared, K, d = {actual}, which differ from the structure's")
     assert_close(covariances.array.shape, family.shape(n_components, n_features), 0.0, 1.0, "shape of update")
     back = family.covariances(covariances.array, n_components, n_features)
     assert_close(back.each, covariances.each, 0.0, 1.0, "covariances from their array")

@@ -156,7 +156,8 @@ class ReportData:
             gap, n_fitted = abs(min(others) - values[selection.best_index_]), len(others) + 1
             word = next((word for limit, word in _EVIDENCE if gap < limit), "very clearly")
             name = selection.criterion.upper()
-            claim = f"By {name} this is {word} better than the next of {n_fitted} fitted candidates (by {gap:.1f})."
+            second = f"the second best of {n_fitted} fitted candidates"
+            claim = f"The {name} of this model is {word} better than {second} (by {gap:.1f})."
             yield " ".join(filter(None, [claim, failed_sentence(selection.results_)]))
         best_warning = selection.results_["warning"][selection.best_index_]
         yield from filter(None, (stability_sentence(selection.results_, selection.best_index_), best_warning))

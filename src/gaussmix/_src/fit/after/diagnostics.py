@@ -59,7 +59,7 @@ def _count_others(leaf: Block, low: Array, high: Array) -> Array:
 def two_valued_sentence(columns: Sequence[int], names: Names) -> str:
     """Return a message that lists the columns with only two values and gives advice about these columns."""
     return (
-        f"Only two values are in {columns_text(columns, names)}: labels, not measurements. A component whose rows "
+        f"Only two values occur in {columns_text(columns, names)}: labels, not measurements. A component whose rows "
         "have the same value has no variance in such a column. Leave such columns out and compare them with the "
         "components, or fit the rows of each value alone (fit_many)."
     )

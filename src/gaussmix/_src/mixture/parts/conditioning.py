@@ -25,7 +25,7 @@ from gaussmix._src.noise_component import NoiseComponent
 from gaussmix._src.numerics.arrays import Array, Indices, Rows
 from gaussmix._src.numerics.threads import one_blas_thread
 
-CONDITION_OVERFLOW = "X_known row {row} is so far away that the result is beyond the range of float64."
+CONDITION_OVERFLOW = "Row {row} is so far from the means that the result is beyond the range of float64."
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +82,7 @@ class Conditional:
         """Return the model of the unknown features given one row of known features, (n_known,)."""
         weights, means = self.responsibilities(row[None], engine)[0], self.means_at(row)
         if not np.isfinite(means).all():
-            raise ValueError("These values are so far away from the means that the result exceeds float64's range.")
+            raise ValueError("These values are so far from the means that the result is beyond the range of float64.")
         noise = None if self.noise is None else self.noise.weighing(max(0.0, 1.0 - float(weights.sum())))
         return Model(weights, means, self.covariances, self.family, noise)
 

@@ -377,7 +377,7 @@ def test_outcome_reports_reason_rate_and_agreeing_runs():
     rate = max(gains[1:] / gains[:-1])
     assert outcome.rate == pytest.approx(rate)
     assert (outcome.is_maximum, outcome.remaining_gain, outcome.label_change_fraction) == (None, None, None)
-    fitted.mixture_ = GaussianMixture(3).fit(ROWS).mixture_  # another number of components
+    fitted.mixture_ = GaussianMixture(3).fit(ROWS).mixture_  # a different number of components
     assert not hasattr(fitted, "outcome_")
 
 

@@ -22,7 +22,7 @@ def settings(
     min_slow_steps=0,
     patience=(40, 16, 8),
 ):
-    """Return the fields of `SearchSettings`: two ascents are combined if the best split indicates a misfit."""
+    """Return the fields of `SearchSettings`: two search runs are combined if the best split indicates a misfit."""
     uniform_draws = rng.random((1, 101)) if uniform_draws is None else uniform_draws
     steps = (1e-4, 12), (1e-4, 30), (1e-5, 300)
     factors = 1e3, 8.0, 3, 2.0, misfit_gain, 2, min_slow_steps
@@ -47,7 +47,7 @@ def arguments(rng, name="full", n_rows=1_500, **changes):
 
 
 def run_search(target, values):
-    """Return whether the search found a mixture, where its ascents began, and a copy of the mixture at its end."""
+    """Return whether the search found a mixture, where its runs began, and a copy of the mixture at its end."""
     copies = {name: np.array(values[name]) for name in ("weights", "means", "covariances")}
     has_result, starts, *_ = target.search(**values | copies)
     return has_result, starts.reshape(-1, 2), copies
@@ -173,7 +173,7 @@ def test_search_leaves_the_mixture_unchanged_if_em_exceeds_the_limits(target, rn
 
 
 @pytest.mark.heavy(n_default=1)
-def test_search_combines_the_ends_of_several_ascents_only_if_em_is_slow(target, rng):
+def test_search_combines_the_results_of_several_runs_only_if_em_is_slow(target, rng):
     values = arguments(rng, n_rows=6_000)
     plain, crossed = (
         run_search(target, values | {"packed_search": settings(np.random.default_rng(0), min_slow_steps=steps)})[1]

@@ -234,7 +234,7 @@ def test_split_components_divides_the_mass_of_the_parent_component(rows, family,
     moves, model = moves_of(rows, family, engine, StickBreakingWeights(0.5), np.repeat([[0.6, 0.4]], 200, axis=0))
     q = moves.objective.variational_posterior(model)
     births, labels = BirthProposals(moves.sample, np.random.default_rng(0)), np.zeros(200, dtype=np.int64)
-    split = births.split_components(q, labels, np.array([0, 1]))  # no row has component 1 as its likeliest
+    split = births.split_components(q, labels, np.array([0, 1]))  # component 1 is not the most probable one of any row
     assert split is not None
     after, parents = split
     np.testing.assert_array_equal(parents, [0, -1, 0])

@@ -34,7 +34,8 @@ FEATURE_POWERS = np.array([4.0, 0.25, 1024.0])
 EQUIVARIANT = [
     name for name, family in FAMILIES.items() if family.equivariance in (Equivariance.AFFINE, Equivariance.SCALING)
 ]
-IN_DATA_UNITS = {"kmeans", "k-means++", "random_from_data"}  # based on distances, so features need a common factor
+# These initialisations use distances, so only a common factor of all features does not change their results.
+IN_DATA_UNITS = {"kmeans", "k-means++", "random_from_data"}
 
 
 def factors(start, kind):

@@ -31,7 +31,8 @@ def test_l2_is_the_root_of_the_integrated_squared_error():
 @pytest.mark.parametrize("name", ["full", "diag"])
 def test_l2_and_cauchy_schwarz_distances_equal_their_integrals_in_two_dimensions(name):
     p, q = overlapping("p", FAMILIES[name], 2, 2), overlapping("q", FAMILIES["full"], 2, 2)
-    grid = np.linspace(-16, 16, 641)  # the trapezoidal rule is exact to rounding for integrands that fall so fast
+    # The trapezoidal rule is exact to rounding for smooth integrands that decay as fast as normal densities.
+    grid = np.linspace(-16, 16, 641)
     points = np.stack(np.meshgrid(grid, grid), axis=-1)
     p_density, q_density = density(p, points), density(q, points)
 

@@ -236,8 +236,8 @@ def test_probabilities_accept_weights_of_0_and_no_rows(name):
 
 
 @pytest.mark.parametrize("n_features", [2, 3])
-def test_log_cdf_far_out_is_close_to_the_log_density_at_the_corner(n_features):
-    """Check that far out the log mass is the log density at the corner, up to 2 d log a; Savage (1962)."""
+def test_log_cdf_far_from_the_mean_is_close_to_the_log_density(n_features):
+    """Check that the log mass of a distant corner equals the log density there up to 2 d log a; Savage (1962)."""
     covariance = np.eye(n_features) + 0.5
     mixture, a = Mixture([1.0], np.zeros((1, n_features)), [covariance], FAMILIES["full"]), 10.0 ** np.arange(5, 16)
     height = -0.5 * a**2 * np.linalg.solve(covariance, np.ones(n_features)).sum()

@@ -67,7 +67,8 @@ def n_passes_made():
         ({"prior": NormalInverseWishart()}, SURVEY + START + STEPS),
         ({"prior": NormalInverseWishart(), "covariance_type": "diag"}, SURVEY + START + STEPS),
         ({"noise": True}, SURVEY + START + STEPS + 1),  # one more for the box along principal axes
-        # Each pass needs another one for its cutoff. Two of them need a third one, because the cutoff is far away.
+        # Each pass needs a second pass to find its cutoff. Two passes need a third pass, because the cutoff has moved
+        # far.
         ({"trim": 0.05}, SURVEY + 2 * (START + STEPS) + 2),
     ],
     ids=str,
@@ -94,7 +95,7 @@ def test_fit_with_labels_makes_the_expected_number_of_passes(table, tmp_path, n_
     GaussianMixture(3, **SETTINGS).fit(source_of(tmp_path, rows), labels=labels)
     matching, from_labels = 1, 1  # matching of initial components with labels, and means of the rows of each label
     before = SURVEY + matching + from_labels + START + STEPS
-    assert before < n_passes_made() <= before + 20  # further passes assign parts to labels
+    assert before < n_passes_made() <= before + 20  # k-means makes the remaining passes
 
 
 @pytest.mark.parametrize("some", [False, True])

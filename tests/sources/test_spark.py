@@ -136,7 +136,7 @@ def short_em(**parameters):
     return GaussianMixture(4, **{"random_state": 0, "max_iter": 3, "tol": 0.0} | parameters)
 
 
-def test_columns_are_rejected(spark):
+def test_fit_rejects_a_spark_column(spark):
     with pytest.raises(TypeError, match=r"Input X is a pyspark\..*\.Column, not a table\. See help\(gaussmix\.open\)"):
         short_em().fit(spark.range(9)["id"])
 

@@ -16,7 +16,8 @@ from typing import Any
 
 LIKELIHOOD = "mean log-likelihood"  # default name of the objective that EM increases
 REASONS_IN_RESULTS = " The column 'failure' of results_ gives the reasons."  # last sentence of a warning
-# Matches names in quotes, such as 'row 5', and phrases such as "rows 3, 5". A name does not begin within "can't".
+# Matches names in quotes, such as 'row 5', and phrases such as "rows 3, 5". The apostrophe in "can't" does not begin a
+# name.
 _NAME_OR_ROWS = re.compile(r"""(?<!\w)(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|([Rr]ows? \d+(?:, \d+)*))""")
 
 

@@ -83,7 +83,7 @@ def owners(n_threads: Mapping[str, int], n_partitions: int) -> list[str] | list[
     threads = sorted(n_threads.items())
     if not threads:  # all workers died after the rows were counted
         return [None] * n_partitions
-    ends = list(accumulate(n for _, n in threads))  # with all threads in a row, the end of each worker's threads
+    ends = list(accumulate(n for _, n in threads))  # number of threads of this worker and all earlier workers
     return [threads[bisect_right(ends, ends[-1] * index // n_partitions)][0] for index in range(n_partitions)]
 
 

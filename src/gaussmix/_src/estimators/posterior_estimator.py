@@ -51,7 +51,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
     mean_precision_prior_: float
     """Weight of the prior on the means, in rows."""
     degrees_of_freedom_prior_: float
-    """Degrees of freedom of the prior of the covariances."""
+    """Degrees of freedom of the prior on the covariances."""
     mean_prior_: Array
     """Prior mean (n_features,), in data units."""
     covariance_prior_: Array

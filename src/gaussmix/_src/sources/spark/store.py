@@ -87,8 +87,8 @@ def _replaced(path: Path) -> Iterator[Path]:
 def stored_states(path: str, states: States, fit_pass: FitPass) -> Iterator[None]:
     """Add the states after the previous pass to `states`, and move the new states to a file next to the rows.
 
-    This concerns only states that affect results. They can't stay in the memory of a worker, because Spark may give the
-    partition to another worker in the next pass. If a task is repeated, it begins with the same states.
+    Only states that affect results are moved to files. They can't stay in the memory of a worker, because Spark may
+    give the partition to another worker in the next pass. If a task is repeated, it begins with the same states.
     """
     fit, number = fit_pass
     with suppress(FileNotFoundError):

@@ -500,7 +500,7 @@ def test_fit_by_groups_preserves_the_type_of_parquet_keys(cli, tmp_path, rng):
     assert json.loads(with_missing)["groups"][1]["n_steps"] > 0
 
 
-def test_errors_of_groups_number_rows_of_the_file(cli, csv_file):
+def test_error_messages_about_groups_count_rows_of_the_file(cli, csv_file):
     path = csv_file("kind,x\na,\na,1\na,inf\nb,1\nb,3\n")
     result = cli("fit", path, "--by", "kind", "-k", 1, "--drop-missing")
     assert "Group 'a': Input DATA contains infinity: row 2, column 'x'" in result.stderr

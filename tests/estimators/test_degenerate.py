@@ -61,7 +61,7 @@ def test_diagnostics_name_component_feature_step_and_cause(remedy, done, setting
     assert repr(first) == f"Diagnosis(component=2, feature={feature!r}, step=1, cause={first.cause!r})"
 
 
-def test_a_collapse_names_the_same_feature_in_other_units():
+def test_the_reported_feature_of_a_collapse_does_not_depend_on_units():
     """Check a component that is equally wide in both features at first, although `wait` varies more in the mixture."""
     for unit in (1e-3, 1.0, 1e3):
         X, settings = spiked() * [1, unit], {**COLLAPSING, "means_init": COLLAPSING["means_init"] * [1, unit]}

@@ -72,7 +72,7 @@ def test_columns_with_two_values_are_named_if_components_rest_on_reg_covar(rng):
         GaussianMixture(8, random_state=0).fit(X, sample_weight=weight)
 
 
-def test_two_values_are_not_named_for_a_common_variance_or_few_rows():
+def test_columns_with_two_values_are_not_reported_for_a_common_variance_or_few_rows():
     for n_rows, structure in (80, "EII"), (8, "full"):
         with pytest.raises(ValueError, match="could not be fitted") as caught:
             GaussianMixtureIC(3, covariance_type=structure).fit(np.arange(n_rows)[:, None] % 2 * [9.0, 7.0])

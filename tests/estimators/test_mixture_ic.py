@@ -116,7 +116,7 @@ def test_the_candidates_for_one_feature_are_equal_and_unequal_variances(rng):
     assert table["n_parameters"] == [4, 5]
 
 
-def test_a_structure_for_several_features_is_reduced_to_one_with_a_warning(rng):
+def test_a_structure_for_several_features_becomes_e_or_v_with_a_warning(rng):
     with pytest.warns(RuntimeWarning, match="'VVE' is 'V' for one feature"):
         chosen = GaussianMixtureIC(1, covariance_type=["VVE", "E"]).fit(rng.normal(size=(30, 1)))
     assert len(chosen.results_["bic"]) == 2

@@ -203,7 +203,7 @@ def test_integers_of_128_bits_are_converted_to_the_nearest_floats():
         GaussianMixture().fit(indistinguishable)
 
 
-def test_bytes_are_rejected():
+def test_fit_rejects_bytes_and_columns_of_bytes():
     with pytest.raises(TypeError, match=r"X must be a table, not b'rows.csv'. Pass the path of a file as a string"):
         GaussianMixture().fit(b"rows.csv")
     with pytest.raises(TypeError, match="contains bytes in row 0, column 'a'"):

@@ -262,7 +262,7 @@ def test_replacing_a_file_preserves_permissions_and_follows_links(tmp_path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
-def test_a_device_is_written_to_and_not_replaced():
+def test_writing_to_a_device_file_does_not_replace_it():
     before = os.stat(os.devnull)
     with files.whole_file(os.devnull) as file:
         file.write(b"gone")

@@ -57,7 +57,7 @@ def test_cosine_and_sine_of_drawn_normal_numbers_are_accurate(target, rng):
                 assert abs(number - exact) <= 1.35 * EPS * abs(exact)
 
 
-def test_the_largest_and_the_smallest_drawn_normal_numbers(target):
+def test_extreme_words_give_the_largest_and_the_smallest_normal_numbers(target):
     largest = target.normals(words_of([(0, 0, 0, 0)]))[0]
     assert largest[0] == pytest.approx(np.sqrt(2 * 53 * np.log(2)), rel=3 * EPS)
     assert largest[1] == 0

@@ -219,7 +219,7 @@ def test_indices_of_priors_give_the_same_bits_as_one_prior_per_row(target, make_
     same_bits(problem.replace(log_prior=table, prior_indices=None).step(target), problem.step(target))
 
 
-def test_errors_of_missing_values_are_not_read(target, make_problem, same_bits):
+def test_measurement_errors_of_missing_values_have_no_effect(target, make_problem, same_bits):
     for error in ("variances", "full"):
         problem = make_problem(50, 4, error=error)
         missing = np.isnan(problem.rows)

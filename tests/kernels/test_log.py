@@ -21,7 +21,7 @@ def test_log_near_one_and_of_subnormal_numbers_is_accurate(target):
     np.testing.assert_allclose(target.log(numbers), exact, rtol=2 * EPS, atol=0)
 
 
-def test_log_of_zero_negative_and_non_finite_numbers(target):
+def test_log_of_zero_negative_and_non_finite_numbers_is_minus_infinity_or_nan(target):
     numbers = np.array([0.0, -0.0, np.inf, -1.0, -1e-310, -np.inf, np.nan])
     np.testing.assert_array_equal(target.log(numbers), [-np.inf, -np.inf, np.inf, *[np.nan] * 4])
 

@@ -49,5 +49,5 @@ def test_partition_cells_ends_with_one_cell_per_distinct_row(values, target):
         ([5.0, 2.0], [0.0, 0.0], [0, 0]),
     ],
 )
-def test_partition_cells_with_ties_rounding_and_zero_weights(values, weight, expected, target):
+def test_partition_cells_handles_ties_rounding_and_zero_weights(values, weight, expected, target):
     np.testing.assert_array_equal(target.partition_cells(np.array(values)[:, None], np.array(weight), 3), expected)

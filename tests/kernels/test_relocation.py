@@ -53,7 +53,7 @@ def test_misplaced_centres_move_to_the_clusters_without_a_centre(target, rng, n_
     assert sum_of_squares(rows, found) == pytest.approx(best.inertia_, rel=1e-12)
 
 
-def test_weights_count_rows_and_units_do_not_matter(target, rng):
+def test_relocated_centres_are_weighted_means_and_do_not_depend_on_units(target, rng):
     rows, labels, means = clusters(rng, 4)
     start = misplaced(rows, labels, means, [(0, 1, 2)])
     weight = rng.integers(1, 4, size=len(rows)).astype(float)
@@ -76,7 +76,7 @@ def test_centres_stay_if_no_cluster_has_a_gap(target, rng):
         np.testing.assert_array_equal(relocated(target, rows, centres), centres)
 
 
-def test_no_centre_moves_without_time(target, rng):
+def test_relocate_centres_moves_no_centre_if_there_is_no_time(target, rng):
     rows, labels, means = clusters(rng, 4)
     start = misplaced(rows, labels, means, [(0, 1, 2)])
     centres = start.copy()

@@ -91,7 +91,7 @@ def test_shared_noise_is_the_weighted_mean_of_the_noise_of_each_component(noise,
 
 
 @pytest.mark.parametrize("is_cached", [False, True])
-def test_components_that_are_taken_have_the_posterior_of_their_loadings(is_cached, rng):
+def test_selected_components_have_the_posterior_of_their_loadings(is_cached, rng):
     covariances = LowRank.from_loadings(rng.normal(size=(5, 4, 2)), rng.uniform(0.1, 1.0, (5, 4)), 5, False)
     taken = [3, 0, 4]
     expected = LowRank.from_loadings(covariances.loadings[taken], covariances.noise[taken], 3, False).posterior

@@ -95,7 +95,7 @@ def check_nested(smaller, larger, rng):
 @pytest.mark.parametrize(
     ("smaller", "larger"), [pair for pair in product(MCLUST, MCLUST) if is_nested(*pair)], ids="-".join
 )
-def test_a_structure_is_at_least_as_likely_as_any_that_it_contains(smaller, larger, rng):
+def test_a_structure_reaches_at_least_the_likelihood_of_any_that_it_contains(smaller, larger, rng):
     check_nested(family_named(smaller), family_named(larger), rng)
 
 

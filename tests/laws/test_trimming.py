@@ -58,7 +58,7 @@ def first_model(source, engine, family):
 
 @pytest.mark.parametrize("left_out", [0.0, 1.0, 2.5, 10.0, 29.3])
 @pytest.mark.parametrize("is_weighted", [False, True])
-def test_trimming_leaves_out_the_least_likely_weight(left_out, is_weighted, rng):
+def test_trimming_leaves_out_the_weight_of_the_least_likely_rows(left_out, is_weighted, rng):
     """Compare with a sort of all rows, in which the last trimmed row keeps a part of its weight."""
     density = rng.normal(size=60)
     weight = rng.uniform(0.0, 2.0, size=60) * (rng.random(60) < 0.8) if is_weighted else None

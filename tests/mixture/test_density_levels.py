@@ -223,7 +223,7 @@ def test_density_levels_reject_invalid_arguments(call, message):
 @pytest.mark.parametrize("first", [0.0, 0.7])
 @pytest.mark.parametrize(("distance", "n_extrema"), [(1.9999, 1), (2.0, 1), (2.0001, 3), (60.0, 3)])
 def test_extrema_of_a_nearly_flat_top_are_exact(first, distance, n_extrema):
-    """Check that two equal components have two modes from two deviations on, although 0.7 is rounded."""
+    """Check that equal components more than two deviations apart have two modes, although 0.7 is rounded."""
     mixture = Mixture([0.5, 0.5], [[first], [first + distance]], [1.0, 1.0], FAMILIES["spherical"])
     actual = extrema(mixture._line)
     assert len(actual) == n_extrema
@@ -232,7 +232,7 @@ def test_extrema_of_a_nearly_flat_top_are_exact(first, distance, n_extrema):
 
 @pytest.mark.parametrize("distance", [1e4, 1e8, 1e12])
 def test_extrema_of_distant_components_are_exact(distance):
-    """Check that halving the interval between two equal components takes few intervals, because it uses logarithms."""
+    """Check that the search between two equal components needs few intervals, because derivatives do not underflow."""
     mixture = Mixture([0.5, 0.5], [[0.0], [distance]], [1.0, 1.0], FAMILIES["spherical"])
     np.testing.assert_allclose(extrema(mixture._line), [0.0, 0.5 * distance, distance], rtol=4 * EPS, atol=EPS)
     actual = mixture.density_p_value([[0.0], [2.0], [0.5 * distance]])

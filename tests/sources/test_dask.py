@@ -672,7 +672,7 @@ def test_an_interrupt_ends_a_wait_for_workers_and_leaves_no_tasks(empty_cluster,
 @pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("ended", ["client", "scheduler"])
 @pytest.mark.usefixtures("always_remote")
-def test_the_end_of_the_cluster_raises_connection_error(ended, empty_cluster):
+def test_a_closed_cluster_raises_connection_error(ended, empty_cluster):
     empty_cluster.scale(1)
     source = open(da.from_array(np.random.default_rng(0).normal(size=(100, 2)), chunks=30))
     assert source.n_rows == 100

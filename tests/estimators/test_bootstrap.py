@@ -191,7 +191,7 @@ def test_the_text_reports_refits_that_collapsed_or_ended_at_another_maximum():
     assert found.n_at_other_maximum > 0
     text = str(found)
     assert f"In {found.n_at_other_maximum / 150:.1%} of the refits a component kept less than half" in text
-    assert "150 refits, to rows drawn from the rows" in text
+    assert "150 refits, to rows drawn with replacement" in text
     note = fitted(X, noise=True).bootstrap(X, 5, random_state=0).notes[-1]
     assert note == "Weights are fractions of all rows, noise included. The volume of the noise is treated as known."
 

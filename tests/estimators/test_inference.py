@@ -535,7 +535,7 @@ def test_auto_uses_the_sandwich_for_weights_that_are_precisions():
     weight = np.random.default_rng(2).uniform(0.5, 2, N)
     gm = fitted(weight=weight, weight_type="precision")
     found = gm.inference(rows(), sample_weight=weight)
-    assert found.notes == ("The sandwich, because row weights are precisions.",)
+    assert found.notes == ("The sandwich estimator was used, because row weights are precisions.",)
     np.testing.assert_array_equal(found.bse, gm.inference(rows(), sample_weight=weight, kind="sandwich").bse)
     without = fitted(weight_type="precision")
     assert without.inference(rows()).kind == "hessian"
@@ -550,13 +550,14 @@ def test_auto_uses_refits_if_formulas_are_inaccurate(weight_type):
     assert isinstance(found, Bootstrap)
     np.testing.assert_array_equal(found.draws, refits.draws)
     assert found.notes[0].startswith("The rows determine some of the parameters only weakly. ")
-    assert found.notes[0].endswith(" intervals from such refits 96 %.")
+    assert found.notes[0].endswith(" and intervals from such refits contained 96 %.")
     assert found.notes[1:] == refits.notes
     assert "mean[1, x1]" in found.tidy()["term"].to_list()
     assert len(gm.tidy(found)) == K
     formula = gm.inference(X, kind="hessian", **weights)
     assert isinstance(formula, Inference)
-    assert formula.notes == (found.notes[0].replace(", intervals from such refits 96 %.", ". Use bootstrap(X)."),)
+    advice = found.notes[0].replace(", and intervals from such refits contained 96 %.", ". Use bootstrap(X).")
+    assert formula.notes == (advice,)
     assert formula.optimum.least_curvature < 15
 
 

@@ -365,7 +365,7 @@ def test_candidates_whose_components_have_few_distinct_rows_have_a_warning(reg_c
     is_weak = [warning is not None for warning in search.results_["warning"]]
     assert is_weak == [False, False, reg_covar != 0]  # without a ridge, three components cannot be fitted
     text = str(search.summary())
-    assert any(is_weak) == ("1 candidate of 3 with components of few distinct rows" in text)
+    assert any(is_weak) == ("1 candidate of 3 with components that have few distinct rows" in text)
     assert is_weak[search.best_index_] == bool(search.outcome_.on_ridge) == ("because it has 5 distinct rows" in text)
     assert sum("rests on reg_covar" in str(each.message) for each in caught) == (reg_covar == "auto")
 

@@ -55,7 +55,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
     mean_prior_: Array
     """Prior mean (n_features,), in data units."""
     covariance_prior_: Array
-    """Scale S of the prior of the covariances, in the shape of a single covariance; data units²."""
+    """Scale S of the prior on the covariances, in the shape of a single covariance; data units²."""
     _instead: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("aic", "aic_", "bic", "bic_"), "lower_bound_, with which you can compare fits"),
         **dict.fromkeys(("bootstrap", "inference"), "posterior_, which has credible intervals"),

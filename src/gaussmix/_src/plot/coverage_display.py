@@ -144,7 +144,7 @@ class CoverageDisplay(Display):
         self.line_.set_label("observed")
         self.band_ = ax.axhspan(low, high, zorder=0, **band)
         self.reference_ = ax.axhline(1.0, **right)
-        what = "mass below y given x" if self.is_central else "mass where the density is higher"
+        what = "mass below y given x" if self.is_central else "mass of the region of higher density"
         ax.set(xlabel=what, ylabel="observed rows / expected rows", xlim=(0, 1))
         return [self.line_, self.reference_, self.band_]
 

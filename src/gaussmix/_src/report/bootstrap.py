@@ -30,7 +30,8 @@ from gaussmix._src.report.inference import Inference
 
 # In simulations in which formulas were inaccurate, intervals from refits with these settings had the best coverage.
 RESAMPLING = Resampling("weighted", 199, concentration=0.8137)
-_REFIT_COVERAGE = ", intervals from such refits 96 %"
+_REFIT_COVERAGE = ", and intervals from such refits contained 96 %"
+SANDWICH_NOTE = "The sandwich estimator was used, because row weights are precisions."
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -135,7 +136,7 @@ def infer_fit(fit: FitResult, problem: Problem, rng: np.random.Generator, *, are
             notes = [why if note.startswith(inference.WEAK_NOTE) else note for note in estimates.notes]
             return replace(refitted, notes=tuple(dict.fromkeys((*notes, *refitted.notes))))
     if has_precisions:
-        estimates = replace(estimates, notes=(*estimates.notes, "The sandwich, because row weights are precisions."))
+        estimates = replace(estimates, notes=(*estimates.notes, SANDWICH_NOTE))
     return estimates
 
 
@@ -185,7 +186,7 @@ def run_bootstrap(
 
 _RESAMPLING_WORDS = {
     "weighted": "to the rows with random weights",
-    "nonparametric": "to rows drawn from the rows",
+    "nonparametric": "to rows drawn with replacement",
     "parametric": "to rows drawn from the mixture",
     "jackknife": "each without one row",
 }

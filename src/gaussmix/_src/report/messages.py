@@ -96,7 +96,7 @@ def distinct_rows_sentence(n_distinct: int, n_components: int) -> str:
     """Return a warning that there are fewer distinct rows of positive weight than components."""
     return (
         f"X has {counted(n_distinct, 'distinct row')}, fewer than n_components={n_components}, so that several "
-        "components describe the same row, with reg_covar as all of their variance. Lower n_components."
+        "components describe the same row, and only reg_covar gives them a variance. Lower n_components."
     )
 
 

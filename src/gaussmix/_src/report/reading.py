@@ -210,8 +210,8 @@ def _warnings(fitted: FitResult) -> list[str]:
     marked = fitted.results.get("warning", [])
     if n_weak := sum(each is not None for each in marked):
         weak_count = f"{counted(n_weak, 'candidate')} of {len(marked)}"
-        what = "with components of few distinct rows or on reg_covar: their criteria are unreliable"
-        items.append(f"{weak_count} {what}. results_ names these components.")
+        what = "components that have few distinct rows or rest on reg_covar, so that their criteria are unreliable"
+        items.append(f"{weak_count} with {what}. results_ names these components.")
     return [*items, *filter(None, [stability_sentence(fitted.results, fitted.best_index or 0)])]
 
 

@@ -25,7 +25,7 @@ from gaussmix._src.sources.array import ArraySource
 _TEXTS = {text: f"{text} " for text in ("-1", "-1.0")}
 
 _RIDGE_HELP = "Value added to every variance; auto is 1e-6 of a robust variance of each column, or 0 if BIC chooses."
-_COUNTS_HELP = "Numbers of components per class (1:3); BIC chooses. Without -k, 1, and classes may share covariances."
+_COUNTS_HELP = "Numbers of components per class (1:3); BIC chooses. Default: 1, and classes may share covariances."
 
 
 @click.command(cls=options.OnTables)

@@ -20,7 +20,7 @@ from gaussmix._src.estimators.bayesian_gaussian_mixture import BayesianGaussianM
 @click.command(cls=options.OnTables)
 @options.file("model", "MODEL.gmm")
 @options.file("data", "DATA")
-@options.flag("--rows per_row", "Write a table with the log density of each row instead.")
+@options.flag("--rows per_row", "Write the log density of each row instead of the scores.")
 @options.weights
 @options.weight_type
 @options.row_by_row

@@ -175,7 +175,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         Raises
         ------
         NotFittedError : if the estimator is not fitted.
-        ValueError, TypeError : if X or a parameter is invalid, or a component collapsed in a third of the refits.
+        ValueError, TypeError : if X or a parameter is invalid, or a component collapsed in more than a third of refits.
 
         Notes
         -----

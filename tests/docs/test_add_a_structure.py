@@ -35,8 +35,8 @@ def test_the_structure_of_the_guide_is_fitted_by_name(shared_diagonal: Family, r
     deviations = np.array([1.0, 2.0, 0.5])
     X = np.concatenate([centre + deviations * rng.standard_normal((2000, 3)) for centre in centres])
     gm = GaussianMixture(2, covariance_type=NAME, random_state=0).fit(X)
-    # Components are at least 9 deviations apart, so all but 1e-4 of the 4000 rows have a clear component. The relative
-    # error of a sample deviation exceeds 5 / sqrt(2 n) with probability 1e-6.
+    # Components are at least 9 deviations apart, so all but 1e-4 of the 4000 rows have one component with a probability
+    # near 1. The relative error of a sample deviation exceeds 5 / sqrt(2 n) with probability 1e-6.
     np.testing.assert_allclose(np.sqrt(gm.covariances_), deviations, rtol=5 / np.sqrt(2 * len(X)))
     assert gm.mixture_.n_parameters == 1 + 6 + 3
     pooled = Mixture(gm.weights_, gm.means_, np.diag(gm.covariances_), FAMILIES["tied"])

@@ -81,7 +81,7 @@ def test_likelihood_ratio_test_and_n_components_test_find_three_groups():
     assert n_components_test(X, 2, random_state=0).min_components() == 3  # the result is beyond the tested numbers
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # fits warn of the ridge, too
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # fits also warn about the ridge
 @pytest.mark.parametrize("structure", ["tied", "EEI", "full"])
 def test_tests_reject_components_that_are_separated_by_a_column_of_labels(structure):
     labels = np.arange(90) % 2

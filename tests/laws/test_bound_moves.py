@@ -251,7 +251,7 @@ def fit_by_births(rows, **settings):
 
 
 def test_subsamples_save_passes_over_all_rows_and_keep_the_lower_bound(rng, monkeypatch) -> None:
-    """The bound of all rows decides, but all rows are read less often than without subsamples."""
+    """Moves are accepted by the bound of all rows, but all rows are read less often than without subsamples."""
     rows, passes = draw_clusters(8000, 6, 6, 8.0, rng), list[int]()
     sum_moments = StepTask.sum_moments
 

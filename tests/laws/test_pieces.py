@@ -39,7 +39,7 @@ def test_a_fit_does_not_depend_on_piece_size_dtype_or_layout(family, start, form
             fits.append(model.fit(form_of_rows, sample_weight=weight))
         use_small_pieces()
     for name in ATTRIBUTES:
-        # NumPy may add the at most 4 terms of products of pairs in another order.
+        # NumPy may add the terms of products of pairs, of which there are at most 4, in a different order.
         np.testing.assert_allclose(getattr(fits[1], name), getattr(fits[0], name), rtol=1e-11, atol=1e-11, err_msg=name)
 
 

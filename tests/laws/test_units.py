@@ -115,7 +115,7 @@ def test_scaling_rows_by_a_power_of_two_changes_no_bit_of_an_initialisation(star
 @pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
 @pytest.mark.parametrize(("start", "kind", "factor"), [(*case, factor) for case in CASES for factor in factors(*case)])
 def test_initialisations_do_not_depend_on_the_unit(start, kind, factor):
-    """Weights are fractions of the rows, so they would show a single row in another component."""
+    """Weights are fractions of the rows, so they would differ if a single row moved to another component."""
     found, expected = both(kind, factor, init_params=start, max_iter=0)
     assert_scaled(found, expected, factor, 1e-9 if "trim" in kind else 1e-12)
 

@@ -40,6 +40,24 @@ def test_the_likelihood_ratio_is_that_of_the_best_fits():
     assert result.statistic[0] == pytest.approx(2 * (log_likelihoods[1] - log_likelihoods[0]), abs=0.02)
 
 
+def test_likelihood_ratios_of_many_rows_are_exact_by_default():
+    """Check that tol shrinks with the number of rows, so that EM does not end at the smaller mixture."""
+    rng = np.random.default_rng(1)
+    X = rng.normal(np.where(rng.random(20_000) < 0.1, -0.5, 0.5))[:, None]
+    found, exact = (likelihood_ratio_test(X, 1, n_resamples=1, random_state=0, **how) for how in ({}, {"tol": 1e-9}))
+    assert exact.statistic[0] > 5
+    assert found.statistic[0] == pytest.approx(exact.statistic[0], abs=0.1)
+
+
+def test_likelihood_ratio_test_uses_max_iter_for_all_fits():
+    X = rows(0.0, 1.0)
+    few, many = (
+        likelihood_ratio_test(X, 1, n_resamples=1, random_state=0, tol=1e-10, max_iter=n).statistic[0]
+        for n in (5, 5000)
+    )
+    assert 0 <= few < many
+
+
 @pytest.mark.parametrize("reg_covar", ["auto", 1.0])
 def test_likelihood_ratio_test_rejects_components_with_only_the_ridge_as_variance(reg_covar):
     """Check that components without variance raise an error, because the p-value would be 1 for any rows."""

@@ -147,7 +147,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         labels: ArrayLike | None = None,
         X_error: ArrayLike | None = None,
         concentration: float = 1.0,
-        tol: float = 1e-6,
+        tol: float | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> Bootstrap:
         """Estimate standard errors and intervals of all parameters with refits that start from the maximum.
@@ -162,7 +162,9 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
             "parametric" does not support labels, missing values, `X_error` or weights that are precisions.
         concentration : concentration of the Dirichlet weights, at least 0.1. Standard errors are multiplied by about
             1 / √concentration. For intervals, Scrucca (2024, arXiv 2405.17265) uses 0.8137.
-        tol : convergence tolerance of each refit, with the same meaning as the parameter `tol` of the estimator.
+        tol : convergence tolerance of each refit, with the same meaning as the parameter `tol` of the estimator. By
+            default, `tol` is 1e-6 divided by the number of rows, or by its square for the jackknife, because the
+            difference between a refit and the fit shrinks with the number of rows.
         random_state : seed of the random draws.
 
         Returns
@@ -199,7 +201,7 @@ class LikelihoodEstimator(MixtureEstimator, ABC):
         if kind != "weighted" and concentration != 1:
             raise ValueError(f"concentration applies only to kind='weighted'. Do not set it for kind={kind!r}.")
         are_counts = check_weight_type(self.weight_type) == "frequency"
-        settings = kind, n_resamples, concentration, check_positive("tol", tol), are_counts
+        settings = kind, n_resamples, concentration, None if tol is None else check_positive("tol", tol), are_counts
         resampling = after.bootstrap.Resampling(*settings)
         problem = self._inference_problem(X, sample_weight, labels, X_error)
         return report.bootstrap.run_bootstrap(self._fit_result(), problem, resampling, check_seed(random_state))

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import chi2
 
 from gaussmix._src.checks import check_count, check_finite, check_within
+from gaussmix._src.em.objective.stopping import StopRule
 from gaussmix._src.errors import listed
 from gaussmix._src.estimators.gaussian_mixture import GaussianMixture
 from gaussmix._src.fit.after.em_test import CHI2_DOF, em_test_statistic
@@ -22,6 +23,7 @@ from gaussmix._src.validation.parameters import check_seed, check_tol, drawn_see
 
 MIN_VALUES = 10
 FIT_DEFAULTS = {"tol": 1e-6, "max_iter": 1_000}  # defaults that differ from the defaults of `GaussianMixture`
+MAX_LAST_GAIN = 1e-3  # limit on the default `tol` times the number of rows, in nats
 FIT_PARAMETERS = *FIT_DEFAULTS, "covariance_type", "reg_covar", "init_params", "n_init", "n_jobs"
 
 
@@ -46,8 +48,9 @@ def likelihood_ratio_test(
     n_resamples : number of bootstrap samples that are drawn from the smaller mixture of each test.
     random_state : seed of the bootstrap samples and of the fits.
     **parameters
-        Parameters of `GaussianMixture`: `covariance_type`, `reg_covar`, `init_params`, `n_init`, `n_jobs`, `tol` (1e-6
-        by default) and `max_iter` (1,000 by default).
+        Parameters of `GaussianMixture`: `covariance_type`, `reg_covar`, `init_params`, `n_init`, `n_jobs`, `tol` and
+        `max_iter` (1,000 by default), which also applies to refits. By default, `tol` is the smaller of 1e-6 and 1e-3
+        divided by the number of rows, because the test compares sums over all rows.
 
     Returns
     -------
@@ -92,12 +95,11 @@ def likelihood_ratio_test(
     )
     n_resamples, rng, ratios = check_count("n_resamples", n_resamples, 1), check_seed(random_state), []
     rows: Any = open(X) if type(X) is not np.ndarray and is_table(X) else X  # `open` rejects NaN
-    parameters = _fit_parameters(parameters, random_state)
-    tolerance = check_tol(parameters["tol"])
-    if tolerance is None:
+    fit_parameters = _fit_parameters(parameters, random_state)
+    if check_tol(fit_parameters["tol"]) is None:
         raise ValueError("likelihood_ratio_test needs a number for tol, in nats per row, for example tol=1e-6.")
     for k in range(smallest, largest):
-        fitted = GaussianMixture(k, **parameters).fit(rows)
+        fitted = GaussianMixture(k, **fit_parameters).fit(rows)
         problem = fitted._inference_problem(rows, None, None, None)
         if not isinstance(problem.source, ArraySource):
             raise ValueError("likelihood_ratio_test needs rows in memory. Read all or some rows into an array.")
@@ -105,8 +107,8 @@ def likelihood_ratio_test(
             raise ValueError(
                 "likelihood_ratio_test needs complete rows, but X has missing values (NaN). Use n_components_test."
             )
-        names = names_of(fitted.mixture_)
-        ratios.append(run_likelihood_ratio_test(problem, fitted.mixture_._model, n_resamples, tolerance, rng, names))
+        names, stopping = names_of(fitted.mixture_), StopRule(_tol(parameters, problem.source.n_rows), fitted.max_iter)
+        ratios.append(run_likelihood_ratio_test(problem, fitted.mixture_._model, n_resamples, stopping, rng, names))
     about = f"Likelihood ratio test of mixtures against one component more, {n_resamples:,} bootstrap samples"
     statistic, p_value = np.array([each.statistic for each in ratios]), np.array([each.p_value for each in ratios])
     drawn = np.array([each.null_statistics for each in ratios])
@@ -162,8 +164,8 @@ def n_components_test(
     """
     largest, n_extra = check_count("max_components", max_components, 1), check_count("n_extra", n_extra, 1)
     check_within("alpha", alpha, "a number between 0 and 1", lambda value: 0 < value < 1)
-    parameters, rng = _fit_parameters(parameters, random_state), check_seed(random_state)
-    fitted = GaussianMixture(**parameters).fit(X)
+    fit_parameters, rng = _fit_parameters(parameters, random_state), check_seed(random_state)
+    fitted = GaussianMixture(**fit_parameters).fit(X)
     source, names = fitted._source(X), names_of(fitted.mixture_)
     if source.whole is None:
         raise ValueError("n_components_test needs rows in memory. Read all or some rows into an array.")
@@ -175,12 +177,12 @@ def n_components_test(
         )
     order = rng.permutation(len(rows))
     parts = rows[np.sort(order[: len(rows) // 2])], rows[np.sort(order[len(rows) // 2 :])]
-    ratios = list[float]()
+    ratios, fit_parameters["tol"] = list[float](), _tol(parameters, len(parts[0]))
     for k in range(1, largest + 1):
         logs = list[float]()
         for one, other in (parts, parts[::-1]):
-            alternative = GaussianMixture(k + n_extra, **parameters).fit(one)
-            null = GaussianMixture(k, **parameters).fit(other)
+            alternative = GaussianMixture(k + n_extra, **fit_parameters).fit(one)
+            null = GaussianMixture(k, **fit_parameters).fit(other)
             problem, model = alternative._inference_problem(one, None, None, None), alternative.mixture_._model
             if all_repeat_rows(problem, [model], len(one)):
                 raise degenerate_error(problem, [model], names, "n_components_test")
@@ -243,3 +245,8 @@ def _fit_parameters(parameters: dict[str, Any], random_state: Any) -> dict[str, 
     if others:
         raise TypeError(f"Tests of the number of components accept {listed(FIT_PARAMETERS)}, not {others[0]!r}.")
     return FIT_DEFAULTS | parameters | {"random_state": int(drawn_seed(random_state)[0])}
+
+
+def _tol(parameters: dict[str, Any], n_rows: int) -> Any:
+    """Return the `tol` that the user passed, or the default; a test with many rows needs a smaller default."""
+    return parameters.get("tol", min(FIT_DEFAULTS["tol"], MAX_LAST_GAIN / n_rows))

@@ -30,10 +30,15 @@ from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import Source, with_row_values
 
 RESAMPLING_KINDS = "weighted", "nonparametric", "parametric", "jackknife"
-MAX_REFIT_STEPS = 1_000  # maximum number of EM steps of a refit
+MAX_REFIT_STEPS = 5_000  # maximum number of EM steps of a refit
 MAX_DRAWN_VALUES = 2**22  # maximum number of drawn row weights or drawn values in memory at a time (32 MB)
 MAX_COMPARED_ROWS = 2**13  # approximate maximum number of rows on which components of refit and fit are matched
-REFIT_START_TOL = 1e-9  # tolerance of the EM run that precedes all refits, in nats per unit of row weight
+REFIT_START_TOL = 1e-9  # largest tolerance of the EM run that precedes all refits, in nats per unit of row weight
+# By default, a refit ends when a step gains less than this number of nats on all N rows. EM would stop far from the
+# maximum if the tolerance did not shrink with N, because a resample moves the maximum by a distance ∝ 1 / √N. Leaving
+# out one row moves the maximum by a distance ∝ 1 / N, so that the tolerance of the jackknife is divided by N again.
+REFIT_TOTAL_GAIN = 1e-6
+MIN_REFIT_TOL = 1e-13  # smallest default tolerance of a refit, above rounding errors, in nats per unit of row weight
 MIN_SIMILARITY = 0.5  # a component has changed if its similarity to the matched component of a refit is below this
 # The jackknife does not leave out rows whose weight is below this fraction of the largest weight, because leaving out
 # such a row would change a refit only by rounding errors.
@@ -88,15 +93,23 @@ class Resampling(NamedTuple):
         leaves out each row in turn.
     n_resamples : number of refits; ignored by the jackknife, which runs one refit per row.
     concentration : concentration of the Dirichlet distribution for kind "weighted"; the value 1 makes it uniform.
-    em_tolerance : tolerance of EM in each refit, in nats per unit of row weight.
+    em_tolerance : tolerance of EM in each refit, in nats per unit of row weight; None for the default tolerance.
     is_frequency : whether row weights are counts, so that a row of weight 2 stands for two rows.
     """
 
     kind: str
     n_resamples: int
     concentration: float = 1.0
-    em_tolerance: float = 1e-6
+    em_tolerance: float | None = None
     is_frequency: bool = True
+
+    def stop_rule(self, problem: Problem) -> StopRule:
+        """Return the rule for stopping EM in each refit; see `REFIT_TOTAL_GAIN`."""
+        tolerance, totals = self.em_tolerance, problem.source.row_totals
+        if tolerance is None:
+            n_rows = totals.total_weight * problem.data.weight_unit if self.is_frequency else totals.n_positive
+            tolerance = max(MIN_REFIT_TOL, REFIT_TOTAL_GAIN / n_rows ** (2 if self.kind == "jackknife" else 1))
+        return StopRule(tolerance, MAX_REFIT_STEPS)
 
 
 RefitBatches = Iterator[tuple[list[EMState], Array]]
@@ -128,7 +141,8 @@ def refit_resamples(
     total = problem.source.row_totals.total_weight * problem.data.weight_unit
     maximiser = ObjectiveMaximiser(problem, total)
     trace = Trace(frozen_components=dict.fromkeys(collapsed, FreezeReason.COLLAPSED))
-    em_end = maximiser.run_em_from(EMState(model, trace), REFIT_START_TOL)
+    tolerance = min(REFIT_START_TOL, resampling.stop_rule(problem).tolerance)
+    em_end = maximiser.run_em_from(EMState(model, trace), tolerance)
     model, before = em_end.model, em_end.trace.objective[0]
     component_rows = _ComponentMatcher.from_model(problem, model)
     was_degenerate = maximiser.degenerate_mask(StackedModels.from_models([model]))[0]
@@ -227,8 +241,8 @@ def _refit_reweighted_rows(problem: Problem, model: Model, resampling: Resamplin
         reweighted = reweighted if log_prior is None else reweighted.with_log_prior(*log_prior)
         return problem.data.trim_source(reweighted)
 
-    stopping = StopRule(resampling.em_tolerance, MAX_REFIT_STEPS)
-    return run_em_on_each(problem.engine, [model] * len(row_weights), problem.objective, stopping, make_source, groups)
+    models, stopping = [model] * len(row_weights), resampling.stop_rule(problem)
+    return run_em_on_each(problem.engine, models, problem.objective, stopping, make_source, groups)
 
 
 def _refit_drawn_rows(problem: Problem, model: Model, resampling: Resampling, rng: np.random.Generator) -> RefitBatches:
@@ -244,7 +258,7 @@ def _refit_drawn_rows(problem: Problem, model: Model, resampling: Resampling, rn
         raise ValueError("kind='parametric' needs noise that is uniform in a box. Use kind='weighted'.")
     for tables in simulate_tables(model, n_rows, resampling.n_resamples, rng, problem.engine):
         each = np.arange(len(tables))
-        models, stopping = [model] * len(tables), StopRule(resampling.em_tolerance, MAX_REFIT_STEPS)
+        models, stopping = [model] * len(tables), resampling.stop_rule(problem)
         yield fit_tables(problem, models, tables, each, stopping), np.ones(len(tables))
 
 

@@ -12,7 +12,7 @@ from gaussmix._src.em.curvature.parameter_layout import StackedModels
 from gaussmix._src.em.initialisation.initial import split_component
 from gaussmix._src.em.objective.stopping import StopRule
 from gaussmix._src.em.objective.trace import EMState
-from gaussmix._src.fit.after.bootstrap import MAX_REFIT_STEPS, fit_tables, simulate_tables
+from gaussmix._src.fit.after.bootstrap import fit_tables, simulate_tables
 from gaussmix._src.fit.after.inference import ObjectiveMaximiser
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.fit.ridge import MAX_RIDGE_FRACTION, on_ridge_mask
@@ -45,7 +45,7 @@ class LikelihoodRatioTest(NamedTuple):
 
 
 def run_likelihood_ratio_test(
-    problem: Problem, model: Model, n_simulations: int, tolerance: float, rng: np.random.Generator, names: Sequence[str]
+    problem: Problem, model: Model, n_tables: int, stopping: StopRule, rng: np.random.Generator, names: Sequence[str]
 ) -> LikelihoodRatioTest:
     """Test a mixture against mixtures with one more component, which EM fits after a split of each component in turn.
 
@@ -57,8 +57,8 @@ def run_likelihood_ratio_test(
     problem : problem of the smaller mixture, with rows of equal weight in memory, and without priors or fixed
         parameters.
     model : the smaller mixture, near a maximum of the likelihood.
-    n_simulations : number of tables of rows to draw from the smaller mixture.
-    tolerance : tolerance of EM, in nats per unit of row weight.
+    n_tables : number of tables of rows to draw from the smaller mixture.
+    stopping : rule for stopping EM.
     rng : random generator for the drawn rows.
     names : names of the features, for error messages.
 
@@ -66,14 +66,14 @@ def run_likelihood_ratio_test(
     ------
     ValueError : a component of the smaller mixture collapsed or became empty, or all larger mixtures collapsed.
     """
-    stopping, whole = StopRule(tolerance, MAX_REFIT_STEPS), problem.source.whole
+    whole = problem.source.whole
     assert whole is not None, "callers pass only rows in memory"
     n_rows, drawn = whole.n_rows, list[Array]()
     model = fit_tables(problem, [model], [whole.rows], np.zeros(1, int), stopping)[0].model
     if _are_degenerate(problem, [model], n_rows)[0]:
         raise degenerate_error(problem, [model], names)
     statistic = float(_compute_statistics(problem, model, [whole.rows], stopping, names)[0])
-    for tables in simulate_tables(model, n_rows, n_simulations, rng, problem.engine):
+    for tables in simulate_tables(model, n_rows, n_tables, rng, problem.engine):
         drawn.append(_compute_statistics(problem, model, tables, stopping))
     return LikelihoodRatioTest(statistic, np.concatenate(drawn))
 

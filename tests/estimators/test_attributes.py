@@ -260,6 +260,11 @@ def test_the_error_for_absent_labels_gives_the_reason(X, gm):
     assert reason(gm) == reason(pickle.loads(pickle.dumps(gm))) == "fit did not find this mixture"
     gm.fit(X.copy())
     assert reason(gm) == "the array X no longer exists"
+    for change in (lambda rows: rows.sort(axis=0), lambda rows: rows.__imul__(2.0)):
+        rows = X.copy()
+        gm.fit(rows)
+        change(rows)
+        assert reason(gm) == "the array X has been changed"
     assert reason(gm.fit(X.tolist())) == "X was neither an array nor a data frame"
     assert reason(gm.fit(X, X_error=np.ones(3))) == "predict would need X_error"
     assert reason(gm.set_params(trim=0.1).fit(X)) == "predict can't leave out the rows that trim left out"

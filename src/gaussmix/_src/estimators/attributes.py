@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import zlib
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from weakref import ref
 
 import numpy as np
@@ -33,6 +34,7 @@ from gaussmix._src.fit.fitted import FitResult
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import narrowed
 from gaussmix._src.sources.array import ArraySource
+from gaussmix._src.sources.base import Source
 from gaussmix._src.validation.parameters import check_family, names_several
 from gaussmix._src.validation.rows import RowsLike
 
@@ -65,6 +67,19 @@ def _precisions_cholesky(model: Model, dtype: np.dtype[Any]) -> Floats:
     return _narrowed_matrices(replace(shown, each=upper), dtype)
 
 
+class RowsInMemory(NamedTuple):
+    """A weak reference to the training rows, and a checksum that shows whether the rows were changed after the fit."""
+
+    reference: ref[Any]
+    checksum: int
+
+
+def checksum_of(source: Source) -> int:
+    """Return a checksum of about 256 rows; 0 for rows on a device."""
+    block = source.whole
+    return 0 if block is None else zlib.crc32(block.rows[:: 1 + block.n_rows // 256].tobytes())
+
+
 class MixtureAttributes(Estimator):
     """The fitted arrays, in the dtype of the training data if that dtype can represent the values, else in float64."""
 
@@ -86,8 +101,8 @@ class MixtureAttributes(Estimator):
     """Noise variances Ψ (n_components, n_features) of factor analysers, in data units²."""
 
     _instead: ClassVar[Mapping[str, str]] = {}  # hints for missing attributes, used instead of the hints in OF_FITTED
-    # The array `labels_`, a weak reference to X, from which `labels_` is computed, or the reason why X is not known.
-    _label_source: NDArray[np.int64] | ref[Any] | str
+    # The array `labels_`, a reference to X, from which `labels_` is computed, or the reason why X is not known.
+    _label_source: NDArray[np.int64] | RowsInMemory | str
     labels_: NDArray[np.int64]  # not a property, which notebooks would compute to show the estimator
     """Labels of the training rows, which `predict(X)` computes on first access."""
 
@@ -121,7 +136,7 @@ class MixtureAttributes(Estimator):
             _ = self._fitted  # Reading `_fitted` first applies arrays that the user has set.
         state = {**super().__getstate__()}
         arrays: dict[str, ArraySnapshot] = state.pop("_arrays", {})
-        if isinstance(state.get("_label_source"), ref):  # A weak reference is valid only in this process.
+        if isinstance(state.get("_label_source"), RowsInMemory):  # A weak reference is valid only in this process.
             del state["_label_source"]
         if arrays and "_fitted" not in state:
             state["_arrays"] = {name: ArraySnapshot(array.values.copy(), None) for name, array in arrays.items()}
@@ -198,9 +213,12 @@ class MixtureAttributes(Estimator):
         source = vars(self).get("_label_source", "this estimator was loaded, copied or fitted in parts")
         if isinstance(source, np.ndarray):
             return source
-        X = source() if isinstance(source, ref) else None
+        X, why = None, source
+        if isinstance(source, RowsInMemory):
+            X, why = source.reference(), "the array X no longer exists"
+            if X is not None and checksum_of(self._source(X)) != source.checksum:
+                X, why = None, "the array X has been changed"
         if X is None:
-            why = source if isinstance(source, str) else "the array X no longer exists"
             raise AttributeError(
                 f"{type(self).__name__} has no labels_, because a fit does not store X, and {why}. "
                 "Call predict(X) or fit_predict(X)."

@@ -1,5 +1,7 @@
 """Tests that displays show the names of features literally, with any characters."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -66,3 +68,22 @@ def test_a_dollar_sign_is_escaped_at_the_line_break_of_a_name(X):
     gm = GaussianMixture(2, random_state=0).fit(X)
     made = ComponentDisplay.from_estimator(gm, X, feature_names=["a" * 39 + "$x$", "b"])
     assert made.ax_.get_xlabel() == "a" * 39 + r"\$" + "\n" + r"x\$"
+
+
+@pytest.mark.parametrize("display", [ComponentDisplay, DensityDisplay])
+def test_displays_write_large_numbers_with_a_prefix(display, X):
+    gm = GaussianMixture(2, random_state=0).fit(1e5 * X)
+    made = display.from_estimator(gm, 1e5 * X)
+    made.figure_.canvas.draw()
+    texts = [text.get_text() for axis in (made.ax_.xaxis, made.ax_.yaxis) for text in axis.get_ticklabels()]
+    assert any(text.endswith("k") for text in texts)
+    assert not any("000" in text for text in texts)
+
+
+def test_a_projection_label_contains_only_whole_terms(rng):
+    rows = rng.normal(size=(200, 6)) @ rng.normal(size=(6, 6))
+    names = [f"measurement {index}" for index in range(6)]
+    made = ProjectionDisplay.from_estimator(GaussianMixture(2, random_state=0).fit(rows), rows, feature_names=names)
+    for label in made.ax_.get_xlabel(), made.ax_.get_ylabel():
+        terms = label.partition("\n")[2].replace("\n", " ")
+        assert re.fullmatch(r"−?[\d.]+ measurement \d( [+−] [\d.]+ measurement \d)*( …)?", terms)

@@ -89,6 +89,15 @@ def test_merging_display_equals_the_merge_method(mixture):
     assert MergingDisplay.from_estimator(gm, X, min_overlap=1).best_.get_offsets()[0, 0] == 4
 
 
+def test_texts_of_a_merging_display_end_below_the_top_of_the_axes(rng):
+    rows = 6.0 * rng.integers(4, size=(1600, 2)) + rng.normal(size=(1600, 2))
+    display = MergingDisplay.from_estimator(GaussianMixture(16, random_state=0).fit(rows), rows)
+    display.figure_.canvas.draw()
+    top = display.ax_.get_window_extent().y1
+    assert max(text.get_window_extent().y1 for text in display.texts_) < top
+    assert display.ax_.get_xlim()[0] > 0
+
+
 def test_merging_display_uses_row_weights_and_errors(mixture, rng):
     X = mixture.sample(400, rng=0)[0]
     gm = GaussianMixture(4, random_state=0).fit(X)

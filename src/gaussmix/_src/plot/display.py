@@ -75,6 +75,9 @@ class Display:
         """Label the axes with the names of two features, or with the name of one feature and the quantity `height`."""
         x, y, *_ = *features, height
         self.ax_.set(xlabel=as_text(in_lines(x, _LABEL_WIDTH)), ylabel=as_text(in_lines(y, _LABEL_WIDTH)))
+        shorten_tick_labels(self.ax_.xaxis)
+        if len(features) > 1:
+            shorten_tick_labels(self.ax_.yaxis)
 
     @property
     def _ink(self) -> Any:
@@ -166,6 +169,19 @@ class FeatureDisplay(Display):
     def from_fit(cls, subject: Subject, shown: Sequence[int]) -> Any:
         """Create a display of the features `shown` without drawing it."""
         raise NotImplementedError
+
+
+def shorten_tick_labels(axis: Any) -> None:
+    """Write large or small numbers at an axis as 100k or 2m.
+
+    Long labels such as 100000 overlap each other, and a factor such as 1e5 at the end of the axis would cover the next
+    plot of a grid.
+    """
+    from matplotlib.ticker import EngFormatter
+
+    ends = np.asarray(axis.get_view_interval())
+    if not 1e-3 <= abs(ends).max() < 1e4 and np.ptp(ends) > 1e-3 * abs(ends).max():
+        axis.set_major_formatter(EngFormatter(sep=""))
 
 
 def as_text(name: str) -> str:

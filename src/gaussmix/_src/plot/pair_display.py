@@ -9,7 +9,15 @@ from typing import Any, Self
 import numpy as np
 
 from gaussmix._src.plot.component_display import ComponentDisplay, checked_levels, default_levels
-from gaussmix._src.plot.display import FeatureDisplay, as_text, in_lines, legend_beside, level_handles, new_figure
+from gaussmix._src.plot.display import (
+    FeatureDisplay,
+    as_text,
+    in_lines,
+    legend_beside,
+    level_handles,
+    new_figure,
+    shorten_tick_labels,
+)
 from gaussmix._src.plot.palette import background, component_pens
 from gaussmix._src.plot.subject import MAX_GRID_FEATURES, Subject
 
@@ -107,8 +115,6 @@ class PairDisplay(FeatureDisplay):
 
     def _hide_inner_labels(self) -> None:
         """Label features only at the bottom and at the left edge of the grid, and hide the scales of the densities."""
-        from matplotlib.ticker import EngFormatter
-
         shown = [row[i].feature_names[0] for i, row in enumerate(self.component_displays)]
         names = [as_text(in_lines(name, min(20, 120 // len(shown)))) for name in shown]
         last = len(names) - 1
@@ -117,11 +123,7 @@ class PairDisplay(FeatureDisplay):
             ax.set_ylabel(names[i] if j == 0 and len(names) > 1 else ax.get_ylabel() if len(names) == 1 else "")
             ax.tick_params(bottom=i == last, labelbottom=i == last, left=j == 0, labelleft=j == 0)
             for axis in (ax.xaxis, ax.yaxis):
-                ends = np.asarray(axis.get_view_interval())
-                if not 1e-3 <= abs(ends).max() < 1e4 and np.ptp(ends) > 1e-3 * abs(ends).max():
-                    # Labels such as 100k are used because a common factor such as 1e5 at the end of the axis would
-                    # cover the next plot.
-                    axis.set_major_formatter(EngFormatter(sep=""))
+                shorten_tick_labels(axis)
             if i == j and last:
                 ax.set_yticks([])
         if last:  # the scale of the top row is at the right end, because the first plot of this row shows a density

@@ -17,7 +17,7 @@ from gaussmix._src.plot.component_display import ComponentDisplay
 from gaussmix._src.plot.display import Axes
 from gaussmix._src.plot.subject import Subject, make_subject, overall
 
-_MAX_LABEL_LENGTH = 42  # maximum number of characters in an axis label
+_MAX_LABEL_LENGTH = 30  # maximum number of characters of a sum in an axis label, below a heading of 28 characters
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

@@ -356,7 +356,7 @@ def test_a_report_counts_fitted_and_failed_candidates_separately(cli, tmp_path, 
     data = csv_file(FRAME.assign(c=FRAME.c > 0).to_csv(index=False))
     stdout = cli("report", data, "-k", "1:5", "-s", "full", "-o", tmp_path / "page.html").stdout
     claim = re.search(
-        r"the next of (\d) fitted candidates \(by .*\)\. (\d) of 5 candidates could not be fitted: \d × ", stdout
+        r"the second best of (\d) fitted candidates \(by .*\)\. (\d) of 5 candidates could not be fitted: \d × ", stdout
     )
     assert int(claim[1]) + int(claim[2]) == 5
     text = (tmp_path / "page.html").read_text(encoding="utf-8")

@@ -226,6 +226,7 @@ SUGGESTIONS = {
     "GaussianMixture(weights=1)": (TypeError, "Pass it to fit: fit(X, sample_weight=…)."),
     "GaussianMixture(3, 'full')": (TypeError, "Pass the other arguments by name: covariance_type=…, trim=…."),
     "gm.fit(ROWS, seed=3)": (TypeError, "It is a parameter of the estimator: GaussianMixture(random_state=…)."),
+    "gm.merge(ROWS, n_clusters=2)": (TypeError, "Pass it to predict of the result: merge(X).predict(X, n_clusters=…)."),
     "GaussianMixtureIC().fit(ROWS, weights=1)": (TypeError, "GaussianMixtureIC.fit() got an unexpected keyword "
                                                  "argument 'weights'. Use sample_weight."),
     "gm.bic()": (TypeError, "GaussianMixture.bic() missing 1 required positional argument: 'X'. Call bic(X)."),
@@ -256,6 +257,9 @@ SUGGESTIONS = {
     "GaussianMixtureClassifier().classes_": (ValueError, "not fitted yet"),
     "GaussianMixtureRegressor().means_": (AttributeError, "Use mixture_.means."),
     "GaussianMixtureRegressor().quantile": (AttributeError, "Use mixture_.quantile."),
+    "gm.mixture_.ppf(0.5)": (AttributeError, "Mixture has no ppf. Use quantile."),
+    "gm.mixture_.means_": (AttributeError, "Mixture has no means_. Use means."),
+    "BayesianGaussianMixture().fit(ROWS).n_components_": (AttributeError, "Use (mass_ > 0).sum(), which counts"),
     "gm.mixture_.score_samples(ROWS)": (AttributeError, "Mixture has no score_samples. Use log_density."),
     "fit_many([ROWS]).predict(ROWS)": (AttributeError, "Mixtures has no predict. Use get_mixture(key).predict."),
     "exec('from gaussmix import GMM')": (ImportError, "cannot import name 'GMM' from 'gaussmix'. Use GaussianMixture."),

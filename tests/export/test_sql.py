@@ -63,6 +63,12 @@ def test_to_sql_rejects_invalid_columns(columns, sentence):
         to_sql(shared("distant tied"), "wells", columns)
 
 
+@pytest.mark.parametrize("table", [None, 5, " "])
+def test_to_sql_rejects_a_table_that_is_not_sql_text(table):
+    with pytest.raises(TypeError, match=r"^table must be SQL text, such as 'rows', not "):
+        to_sql(shared("distant tied"), table)
+
+
 def test_to_sql_accepts_any_table_name_or_a_query():
     mixture, rows = shared("distant tied"), np.array([[1.0, 2.0]])
     expected = pytest.approx(mixture.log_density(rows), rel=1e-12)

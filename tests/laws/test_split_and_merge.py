@@ -377,7 +377,7 @@ def test_a_search_report_without_moves_states_only_the_gain():
     assert [str(SearchReport(0, 0, gain)) for gain in (None, -1e-9, 0.25)] == [
         "no move tried",
         "no move tried",
-        "raised the log-likelihood by 0.25000 nats per row: 0 moves tried, 0 kept",
+        "raised the log-likelihood by 0.25000 nats per row from another initialisation: 0 moves tried, 0 kept",
     ]
     assert str(SearchReport(3, 0, 0.0)) == "no higher than EM alone: 3 moves tried, 0 kept"
 

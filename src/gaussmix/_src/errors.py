@@ -48,6 +48,7 @@ class FailureKind(Enum):
         "lower n_components",
         "raise reg_covar",
         "drop columns that are constant or determined by other columns",
+        "leave out outliers, for example with trim",
     )
     COLLAPSED = "collapsed onto too few distinct rows", *SINGULAR[1:]
     NON_FINITE = "likelihood not finite", *SINGULAR[1:]

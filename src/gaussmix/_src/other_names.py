@@ -204,7 +204,9 @@ def call_error(method: Callable[..., Any], estimator: Any, error: TypeError) -> 
     else:
         hint = of_arguments(unknown[1], [each.name for each in ours])
         parameter = OF_ARGUMENTS.get(unknown[1], unknown[1])
-        if name != "__init__" and parameter in owner._get_param_names():
+        if (name, parameter) == ("merge", "n_components"):
+            hint = "Pass it to predict of the result: merge(X).predict(X, n_clusters=…)."
+        elif name != "__init__" and parameter in owner._get_param_names():
             hint = f"It is a parameter of the estimator: {owner.__name__}({parameter}=…)."
         elif name == "__init__" and parameter in signature(owner.fit).parameters:
             hint = f"Pass it to fit: fit(X, {parameter}=…)."

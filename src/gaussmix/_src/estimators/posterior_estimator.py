@@ -59,6 +59,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
     _instead: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("aic", "aic_", "bic", "bic_"), "lower_bound_, with which you can compare fits"),
         **dict.fromkeys(("bootstrap", "inference"), "posterior_, which has credible intervals"),
+        **dict.fromkeys(("n_clusters_", "n_components_"), "(mass_ > 0).sum(), which counts the components with rows"),
     }
     _attributes: ClassVar[Mapping[str, Reader]] = {
         "mass_": array_reader("f"),

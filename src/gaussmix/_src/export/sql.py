@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gaussmix._src.checks import check_names
+from gaussmix._src.errors import ParameterTypeError
 from gaussmix._src.export.coefficients import Coefficients, Linear
 from gaussmix._src.mixture.words import names_of
 
@@ -66,7 +67,8 @@ def to_sql(model: Any, table: str = "data", columns: Sequence[str] | None = None
 
     Raises
     ------
-    NotFittedError, TypeError : the model is not fitted, its type is not supported, or `columns` is not a list of names.
+    NotFittedError, TypeError : the model is not fitted, its type is not supported, `table` is not SQL text, or
+        `columns` is not a list of names.
     ValueError : the number of `columns` is not the number of features, a name is empty, or two names differ only by
         case.
 
@@ -79,6 +81,8 @@ def to_sql(model: Any, table: str = "data", columns: Sequence[str] | None = None
     >>> round(duckdb.sql(query).fetchall()[0][-1], 4)
     -2.1121
     """
+    if type(table) is not str or not table.strip():
+        raise ParameterTypeError(f"table must be SQL text, such as 'rows', not {table!r:.60}.")
     coefficients = Coefficients.from_model(model)
     n_features, n_components = coefficients.mixture.n_features, coefficients.mixture.n_components
     names = names_of(coefficients.mixture) if columns is None else check_names(columns, n_features, "columns")

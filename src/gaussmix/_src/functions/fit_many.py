@@ -150,7 +150,10 @@ def _make_template(
         template: GaussianMixture | BayesianGaussianMixture = GaussianMixture(n_components, **parameters)
     elif not isinstance(estimator, GaussianMixture | BayesianGaussianMixture):
         what = f"the class {estimator.__name__}" if isinstance(estimator, type) else f"{estimator!r:.60}"
-        raise ParameterTypeError(f"estimator must be a GaussianMixture or a BayesianGaussianMixture, not {what}.")
+        raise ParameterTypeError(
+            f"estimator must be a GaussianMixture or a BayesianGaussianMixture, not {what}. To choose among several "
+            "mixtures for each group, fit GaussianMixtureIC to each group in a loop."
+        )
     elif n_components != 1 or parameters:
         raise ValueError("fit_many accepts either an estimator or parameters. Set the parameters of the estimator.")
     else:

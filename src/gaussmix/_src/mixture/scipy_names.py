@@ -19,7 +19,8 @@ from gaussmix._src.mixture.parts.conditionals import Conditionals
 from gaussmix._src.mixture.parts.parts import Parts
 from gaussmix._src.numerics.arrays import Array
 
-_OF_ESTIMATORS = {"predict_proba": "responsibilities", "score_samples": "log_density"}
+_OF_ESTIMATORS = {"predict_proba": "responsibilities", "score_samples": "log_density", "ppf": "quantile"}
+_OF_ESTIMATORS |= {f"{name}_": name for name in ("weights", "means", "covariances", "precisions")}
 
 
 class SciPyNames(Conditionals, Parts, Masses):

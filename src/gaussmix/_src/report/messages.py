@@ -134,7 +134,9 @@ def warn_of_ridge(
 def _ridge_advice(*, is_classifier: bool, is_shared: bool) -> str:
     """Return what to do about covariances that rest on the ridge although no column is singular."""
     if not is_classifier:
-        return "Lower n_components, leave out columns of few values, or set the prior of a GaussianMixture."
+        return (
+            "Leave out outliers and columns of few values, lower n_components, or set the prior of a GaussianMixture."
+        )
     if is_shared:
         return "Leave out columns of few values, or raise reg_covar."
     return "Choose a covariance_type that classes share, such as 'tied', or leave out columns of few values."

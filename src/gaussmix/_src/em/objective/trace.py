@@ -70,7 +70,8 @@ class SearchReport:
         if self.gain is None:
             return moves
         gain = f"raised the log-likelihood by {self.gain:.5f} nats per row" if has_gain else "no higher than EM alone"
-        return f"{gain}: {moves}"
+        start = " from another initialisation" if has_gain and not self.n_moves_accepted else ""
+        return f"{gain}{start}: {moves}"
 
 
 @dataclass(frozen=True)

@@ -95,9 +95,13 @@ def is_quiet() -> bool:
 
 
 def print_notices(sentences: Iterable[str | Warning]) -> None:
-    """Print sentences on standard error, one line each, unless --quiet is set."""
-    for sentence in () if is_quiet() else sentences:
-        click.echo(f"gaussmix: {in_options(str(sentence), click.get_current_context().command)}", err=True)
+    """Print sentences on standard error, one line each, unless --quiet is set or the command has printed them."""
+    context = click.get_current_context()
+    printed: set[str] = context.meta.setdefault(__name__, set())
+    for sentence in () if is_quiet() else map(str, sentences):
+        if sentence not in printed:
+            printed.add(sentence)
+            click.echo(f"gaussmix: {in_options(sentence, context.command)}", err=True)
 
 
 @contextmanager

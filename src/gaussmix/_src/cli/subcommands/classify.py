@@ -82,7 +82,7 @@ def classify(
     n_labelled = sum(label is not None for label in cells)
     n_classes = len(classifier.classes_)
     size = "1 class" if n_classes == 1 else f"{n_classes} classes"
-    left_out = dict.fromkeys([*source.left_out_notices, *table.left_out_notices])
+    left_out = *source.left_out_notices, *table.left_out_notices
     summary = f"learned {size} from {counted(n_labelled, 'labelled row')}."
     print_notices([*collected, *left_out, *taken_notices(table.name, free), summary])
 

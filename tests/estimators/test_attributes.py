@@ -265,6 +265,9 @@ def test_the_error_for_absent_labels_gives_the_reason(X, gm):
         gm.fit(rows)
         change(rows)
         assert reason(gm) == "the array X has been changed"
+    frame = pandas.DataFrame(X, columns=[f"x{index}" for index in range(X.shape[1])])
+    frame["label"] = gm.fit(frame).predict(frame)
+    assert reason(gm) == "the array X has been changed"
     assert reason(gm.fit(X.tolist())) == "X was neither an array nor a data frame"
     assert reason(gm.fit(X, X_error=np.ones(3))) == "predict would need X_error"
     assert reason(gm.set_params(trim=0.1).fit(X)) == "predict can't leave out the rows that trim left out"

@@ -597,7 +597,7 @@ def test_the_note_of_auto_states_no_coverage_for_few_rows():
 
 def test_is_refit_fast_counts_refits_outside_the_core_as_slower():
     """Check that slower refits are avoided at fewer rows: they take 40 times as long with both options, 8 with NaN."""
-    X = rows()
+    X = rows(n=N // 10)
     incomplete = X.copy()
     incomplete[0, 0] = np.nan
     is_fast = []

@@ -68,16 +68,18 @@ def _precisions_cholesky(model: Model, dtype: np.dtype[Any]) -> Floats:
 
 
 class RowsInMemory(NamedTuple):
-    """A weak reference to the training rows, and a checksum that shows whether the rows were changed after the fit."""
+    """A weak reference to the training rows, and a checksum that detects most changes of the rows after the fit."""
 
     reference: ref[Any]
     checksum: int
 
 
 def checksum_of(source: Source) -> int:
-    """Return a checksum of about 256 rows; 0 for rows on a device."""
+    """Return a checksum of at most 256 kB of the rows, evenly spaced, and of their number; 0 for rows on a device."""
     block = source.whole
-    return 0 if block is None else zlib.crc32(block.rows[:: 1 + block.n_rows // 256].tobytes())
+    if block is None:
+        return 0
+    return zlib.crc32(block.rows[:: 1 + block.rows.nbytes // 2**18].tobytes(), block.n_rows)
 
 
 class MixtureAttributes(Estimator):
@@ -216,7 +218,7 @@ class MixtureAttributes(Estimator):
         X, why = None, source
         if isinstance(source, RowsInMemory):
             X, why = source.reference(), "the array X no longer exists"
-            if X is not None and checksum_of(self._source(X)) != source.checksum:
+            if X is not None and not self._is_unchanged(X, source.checksum):
                 X, why = None, "the array X has been changed"
         if X is None:
             raise AttributeError(
@@ -224,6 +226,12 @@ class MixtureAttributes(Estimator):
                 "Call predict(X) or fit_predict(X)."
             )
         return self._labelled(self.predict(X))
+
+    def _is_unchanged(self, X: Any, checksum: int) -> bool:
+        try:
+            return checksum_of(self._source(X)) == checksum
+        except (TypeError, ValueError):  # for example, a data frame has a new column
+            return False
 
     def _n_parameters(self) -> int:
         """Return the number of free parameters: scikit-learn has this method instead of `n_parameters_`."""

@@ -107,7 +107,8 @@ def likelihood_ratio_test(
             raise ValueError(
                 "likelihood_ratio_test needs complete rows, but X has missing values (NaN). Use n_components_test."
             )
-        names, stopping = names_of(fitted.mixture_), StopRule(_tol(parameters, problem.source.n_rows), fitted.max_iter)
+        names = names_of(fitted.mixture_)
+        stopping = StopRule(_tol(parameters, problem.source.n_rows), max(1, fitted.max_iter))
         ratios.append(run_likelihood_ratio_test(problem, fitted.mixture_._model, n_resamples, stopping, rng, names))
     about = f"Likelihood ratio test of mixtures against one component more, {n_resamples:,} bootstrap samples"
     statistic, p_value = np.array([each.statistic for each in ratios]), np.array([each.p_value for each in ratios])

@@ -20,7 +20,7 @@ from gaussmix._src.mixture.parts.parts import Parts
 from gaussmix._src.numerics.arrays import Array
 
 _OF_ESTIMATORS = {"predict_proba": "responsibilities", "score_samples": "log_density", "ppf": "quantile"}
-_OF_ESTIMATORS |= {f"{name}_": name for name in ("weights", "means", "covariances", "precisions")}
+_OF_ESTIMATORS |= {f"{name}_": name for name in ("weights", "means", "covariances")}
 
 
 class SciPyNames(Conditionals, Parts, Masses):

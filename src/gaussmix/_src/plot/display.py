@@ -172,15 +172,17 @@ class FeatureDisplay(Display):
 
 
 def shorten_tick_labels(axis: Any) -> None:
-    """Write large or small numbers at an axis as 100k or 2m.
+    """Write large or small numbers at an axis with a prefix, such as 100k for 100,000 or 2m for 0.002.
 
     Long labels such as 100000 overlap each other, and a factor such as 1e5 at the end of the axis would cover the next
-    plot of a grid.
+    plot of a grid. The formatter and the scale that the user has set are kept.
     """
     from matplotlib.ticker import EngFormatter
 
     ends = np.asarray(axis.get_view_interval())
-    if not 1e-3 <= abs(ends).max() < 1e4 and np.ptp(ends) > 1e-3 * abs(ends).max():
+    largest = abs(ends).max()
+    is_long = 1e4 <= largest < 1e12 or 1e-6 < largest < 1e-3
+    if is_long and np.ptp(ends) > 1e-3 * largest and axis.isDefault_majfmt and axis.get_scale() == "linear":
         axis.set_major_formatter(EngFormatter(sep=""))
 
 

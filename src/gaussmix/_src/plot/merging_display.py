@@ -103,12 +103,12 @@ class MergingDisplay(Display):
         ax.set(xlabel="number of clusters", ylabel="entropy of the responsibilities, nats")
         self._count_along_x(min_n_ticks=1)
         ax.set_xlim(0.4, len(counts) + 0.6)
-        # The rotated texts must fit below the top of the axes. A character is about 5 points long.
+        # The rotated texts end below the top of the axes, if the figure keeps its size. A character has about 5 points.
         height = ax.get_window_extent().height * 72 / ax.figure.dpi
         lengths = np.array([16 + 5 * len(text.get_text()) for text in self.texts_])
         fitting = self.entropy[: len(lengths)] / (1 - np.minimum(lengths / height, 0.8))
         ax.margins(y=0.05)
-        ax.set_ylim(top=max(float(fitting.max(initial=0.0)), 1.12 * float(self.entropy.max())) or None)
+        ax.set_ylim(top=max(ax.get_ylim()[1], float(fitting.max(initial=0.0)), 1.12 * float(self.entropy.max())))
         return self
 
 

@@ -212,17 +212,18 @@ def _warnings(fitted: FitResult) -> list[str]:
         weak_count = f"{counted(n_weak, 'candidate')} of {len(marked)}"
         what = "components that have few distinct rows or rest on reg_covar, so that their criteria are unreliable"
         items.append(f"{weak_count} with {what}. results_ names these components.")
-    best = fitted.best_index or 0
-    sentences = _limit_sentence(fitted.results["n_components"], best), stability_sentence(fitted.results, best)
+    sentences = _limit_sentence(fitted), stability_sentence(fitted.results, fitted.best_index or 0)
     return [*items, *filter(None, sentences)]
 
 
-def _limit_sentence(counts: Sequence[int], best: int) -> str | None:
-    """Return a warning if the best candidate has the smallest (except 1) or largest number of components tried."""
-    if counts[best] == 1 or min(counts) < counts[best] < max(counts) or len(set(counts)) == 1:
+def _limit_sentence(fitted: FitResult) -> str | None:
+    """Return a warning if the best mixture has the largest number of components for which a fit succeeded."""
+    assert fitted.results is not None, "checked by the caller"
+    each = zip(fitted.results["n_components"], fitted.results["failure"], strict=True)
+    counts = {count for count, failure in each if failure is None}
+    if len(counts) < 2 or fitted.model.n_components < max(counts):
         return None
-    extreme, advice = ("largest", "more") if counts[best] == max(counts) else ("smallest", "fewer")
-    return f"The best mixture has {counts[best]} components, the {extreme} number that was tried. Try {advice}."
+    return f"The best mixture has {max(counts)} components, the largest number that was fitted. Try larger numbers."
 
 
 def _sentence(diagnosis: Diagnosis) -> str:

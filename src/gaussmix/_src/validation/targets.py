@@ -115,7 +115,7 @@ def encode_values(y: NDArray[Any], values: NDArray[Any], codes: NDArray[np.int32
 
 
 def _is_infinite(label: Any) -> bool:
-    return isinstance(label, float) and bool(np.isinf(label))
+    return isinstance(label, float | np.floating) and bool(np.isinf(label))
 
 
 def _labels(y: ArrayLike, n_rows: int, *, warn: bool = False) -> NDArray[Any]:

@@ -30,7 +30,7 @@ from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.base import Source, with_row_values
 
 RESAMPLING_KINDS = "weighted", "nonparametric", "parametric", "jackknife"
-MAX_REFIT_STEPS = 5_000  # maximum number of EM steps of a refit
+MAX_REFIT_STEPS = 1_000  # maximum number of EM steps of a refit
 MAX_DRAWN_VALUES = 2**22  # maximum number of drawn row weights or drawn values in memory at a time (32 MB)
 MAX_COMPARED_ROWS = 2**13  # approximate maximum number of rows on which components of refit and fit are matched
 REFIT_START_TOL = 1e-9  # largest tolerance of the EM run that precedes all refits, in nats per unit of row weight
@@ -44,8 +44,8 @@ MIN_SIMILARITY = 0.5  # a component has changed if its similarity to the matched
 # such a row would change a refit only by rounding errors.
 MIN_RELATIVE_WEIGHT = 1e-9
 MAX_COLLAPSED_FRACTION = 1 / 3  # maximum fraction of refits in which a component may collapse
-# If n_rows · n_components · (n_features² + 8) is below this limit, 200 refits in C++ take at most a few seconds.
-MAX_FAST_REFIT_COST = 1_000_000
+# If n_rows · n_components · (n_features² + 8) is below this limit, 200 refits in C++ usually take less than 5 seconds.
+MAX_FAST_REFIT_COST = 100_000
 PYTHON_COST_FACTOR = 40  # time of a refit in Python divided by the time of a refit in C++, if there are few rows
 INCOMPLETE_COST_FACTOR = 8  # ratio of the times of a refit to incomplete rows and a refit to complete rows
 

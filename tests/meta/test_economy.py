@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34472,
+    "src": 34553,
     "cpp": 14055,
-    "tests": 34116,
+    "tests": 34197,
     "bench": 2613,
     "tools": 626,
     "files": 1003,

@@ -14,12 +14,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34553,
+    "src": 34558,
     "cpp": 14055,
     "tests": 34197,
     "bench": 2613,
     "tools": 626,
-    "files": 1003,
+    "files": 1004,
     "inner imports of tests": 341,
     "monkeypatched names": 104,
 }

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import zlib
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import ref
 
 import numpy as np
@@ -34,7 +33,6 @@ from gaussmix._src.fit.fitted import FitResult
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import narrowed
 from gaussmix._src.sources.array import ArraySource
-from gaussmix._src.sources.base import Source
 from gaussmix._src.validation.parameters import check_family, names_several
 from gaussmix._src.validation.rows import RowsLike
 
@@ -67,21 +65,6 @@ def _precisions_cholesky(model: Model, dtype: np.dtype[Any]) -> Floats:
     return _narrowed_matrices(replace(shown, each=upper), dtype)
 
 
-class RowsInMemory(NamedTuple):
-    """A weak reference to the training rows, and a checksum that detects most changes of the rows after the fit."""
-
-    reference: ref[Any]
-    checksum: int
-
-
-def checksum_of(source: Source) -> int:
-    """Return a checksum of at most 256 kB of the rows, evenly spaced, and of their number; 0 for rows on a device."""
-    block = source.whole
-    if block is None:
-        return 0
-    return zlib.crc32(block.rows[:: 1 + block.rows.nbytes // 2**18].tobytes(), block.n_rows)
-
-
 class MixtureAttributes(Estimator):
     """The fitted arrays, in the dtype of the training data if that dtype can represent the values, else in float64."""
 
@@ -103,8 +86,8 @@ class MixtureAttributes(Estimator):
     """Noise variances Ψ (n_components, n_features) of factor analysers, in data units²."""
 
     _instead: ClassVar[Mapping[str, str]] = {}  # hints for missing attributes, used instead of the hints in OF_FITTED
-    # The array `labels_`, a reference to X, from which `labels_` is computed, or the reason why X is not known.
-    _label_source: NDArray[np.int64] | RowsInMemory | str
+    # One of three: the array `labels_`, a reference to X with the checksum of X, or the reason why X is not known.
+    _label_source: NDArray[np.int64] | tuple[ref[Any], int] | str
     labels_: NDArray[np.int64]  # not a property, which notebooks would compute to show the estimator
     """Labels of the training rows, which `predict(X)` computes on first access."""
 
@@ -138,7 +121,7 @@ class MixtureAttributes(Estimator):
             _ = self._fitted  # Reading `_fitted` first applies arrays that the user has set.
         state = {**super().__getstate__()}
         arrays: dict[str, ArraySnapshot] = state.pop("_arrays", {})
-        if isinstance(state.get("_label_source"), RowsInMemory):  # A weak reference is valid only in this process.
+        if isinstance(state.get("_label_source"), tuple):  # A weak reference is valid only in this process.
             del state["_label_source"]
         if arrays and "_fitted" not in state:
             state["_arrays"] = {name: ArraySnapshot(array.values.copy(), None) for name, array in arrays.items()}
@@ -148,7 +131,9 @@ class MixtureAttributes(Estimator):
 
         def __getattr__(self, name: str) -> Any:
             if name == "labels_":
-                return self._labels()
+                from gaussmix._src.estimators.training_labels import predict_labels
+
+                return self._labelled(predict_labels(self))
             if name in self._attributes:  # Only `fit` sets the attributes in `_attributes`.
                 self._check_fitted()
             from gaussmix._src.other_names import check_attribute
@@ -208,30 +193,6 @@ class MixtureAttributes(Estimator):
         if isinstance(labels, np.ndarray):
             self._label_source = labels
         return labels
-
-    def _labels(self) -> NDArray[np.int64]:
-        """Return the labels of the training rows, and store them; raises NotFittedError or AttributeError."""
-        self._check_fitted()
-        source = vars(self).get("_label_source", "this estimator was loaded, copied or fitted in parts")
-        if isinstance(source, np.ndarray):
-            return source
-        X, why = None, source
-        if isinstance(source, RowsInMemory):
-            X, why = source.reference(), "the array X no longer exists"
-            if X is not None and not self._is_unchanged(X, source.checksum):
-                X, why = None, "the array X has been changed"
-        if X is None:
-            raise AttributeError(
-                f"{type(self).__name__} has no labels_, because a fit does not store X, and {why}. "
-                "Call predict(X) or fit_predict(X)."
-            )
-        return self._labelled(self.predict(X))
-
-    def _is_unchanged(self, X: Any, checksum: int) -> bool:
-        try:
-            return checksum_of(self._source(X)) == checksum
-        except (TypeError, ValueError):  # for example, a data frame has a new column
-            return False
 
     def _n_parameters(self) -> int:
         """Return the number of free parameters: scikit-learn has this method instead of `n_parameters_`."""

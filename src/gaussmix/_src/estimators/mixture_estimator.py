@@ -19,7 +19,7 @@ from gaussmix._src import estimators, mixture, numerics, report, validation
 from gaussmix._src.engines import check_jobs, count_threads
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.errors import ParameterTypeError, warn
-from gaussmix._src.estimators.attributes import MixtureAttributes, RowsInMemory, checksum_of
+from gaussmix._src.estimators.attributes import MixtureAttributes
 from gaussmix._src.estimators.docs import documented
 from gaussmix._src.estimators.fitting import start_fit
 from gaussmix._src.estimators.sklearn_bases import DensityMixin
@@ -159,7 +159,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         else:
             self._label_source = "X was neither an array nor a data frame"
             with suppress(TypeError):  # for example, lists do not support weak references
-                self._label_source = RowsInMemory(ref(X), checksum_of(source))
+                self._label_source = ref(X), source.checksum
 
     def fit_predict(
         self,

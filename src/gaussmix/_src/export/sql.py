@@ -81,8 +81,8 @@ def to_sql(model: Any, table: str = "data", columns: Sequence[str] | None = None
     >>> round(duckdb.sql(query).fetchall()[0][-1], 4)
     -2.1121
     """
-    given: object = table
-    if not isinstance(given, str) or not given.strip():
+    text: object = table
+    if not isinstance(text, str) or not text.strip():
         raise ParameterTypeError(f"table must be SQL text, such as 'rows', not {table!r:.60}.")
     coefficients = Coefficients.from_model(model)
     n_features, n_components = coefficients.mixture.n_features, coefficients.mixture.n_components

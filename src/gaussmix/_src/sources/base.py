@@ -125,6 +125,11 @@ class Source(ABC):
         """Return all rows as one block if they are one array in memory, or at most 65,520 rows; otherwise None."""
         return Block.concatenate(self.blocks()) if self.n_rows <= LEAF_ROWS else None
 
+    @property
+    def checksum(self) -> int:
+        """Return a number that most changes of the rows change; 0 if rows are not in the memory of this process."""
+        return 0
+
     def map_merge(self, task: Task[S]) -> S:
         """Run a task on each node of the summation tree, and return the sum of results, whatever the block sizes."""
         if self._states[0] != task.key:

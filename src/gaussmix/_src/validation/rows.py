@@ -185,7 +185,12 @@ def _check_rows(estimator: BaseEstimator, X: Any, *, reset: bool, may_miss: bool
         where = _at_cell(cell.row, cell.column, names) + numerics.frames.also_in(rows, cell, largest, names, is_missing)
         raise ValueError(f"Input X contains {cell.name}: {where}. {cell.advice}")
     if reset and not is_stream:
-        _check_ranges_and_integers(rows, X, names)
+        low, high = numerics.rows.extremes(rows).astype(np.float64)
+        _check_ranges(low, high, names)
+        large = ((low <= -MIN_MERGED_INTEGER) | (high >= MIN_MERGED_INTEGER)).nonzero()[0].tolist()
+        if large:
+            columns = sorted(set(large) & set(_integer_columns(X)))
+            _check_integers(columns, names, low, high, Block(0, rows).sum_of)
     return in_whole_steps(rows), is_missing
 
 
@@ -313,16 +318,6 @@ def _check_shape_of_cells(X: Any, cells: NDArray[Any]) -> None:
 def _at_cell(row: int, column: int, names: Any) -> str:
     """Return a phrase for messages with the row and the column of a value."""
     return f"row {row}, {column_named(column, names)}{'' if names is None else ' (counted from 0)'}"
-
-
-def _check_ranges_and_integers(rows: Rows, X: Any, names: Any) -> None:
-    """Raise ValueError for a column whose squared range underflows, or whose integers may have been rounded."""
-    low, high = numerics.rows.extremes(rows).astype(np.float64)
-    _check_ranges(low, high, names)
-    large = ((low <= -MIN_MERGED_INTEGER) | (high >= MIN_MERGED_INTEGER)).nonzero()[0].tolist()
-    if large:
-        columns = sorted(set(large) & set(_integer_columns(X)))
-        _check_integers(columns, names, low, high, Block(0, rows).sum_of)
 
 
 def _check_integers(columns: Iterable[int], names: Any, low: Array, high: Array, sum_of: Callable[..., Any]) -> None:

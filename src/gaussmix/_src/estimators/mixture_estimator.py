@@ -159,7 +159,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         else:
             self._label_source = "X was neither an array nor a data frame"
             with suppress(TypeError):  # for example, lists do not support weak references
-                self._label_source = ref(X), source.checksum
+                self._label_source = ref(X), source.sampled_checksum
 
     def fit_predict(
         self,

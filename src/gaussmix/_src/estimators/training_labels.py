@@ -31,6 +31,6 @@ def predict_labels(estimator: Any) -> NDArray[np.int64]:
 
 def _is_unchanged(estimator: Any, X: Any, checksum: int) -> bool:
     try:
-        return bool(estimator._source(X).checksum == checksum)
+        return bool(estimator._source(X).sampled_checksum == checksum)
     except (TypeError, ValueError):  # for example, a data frame has a new column
         return False

@@ -50,7 +50,7 @@ class ArraySource(Source):
         return self._blocks[0] if len(self._blocks) == 1 else super().whole
 
     @property
-    def checksum(self) -> int:
+    def sampled_checksum(self) -> int:
         """Return a checksum of the number of rows and of at most 256 kB of each block, in rows at equal distances."""
         total = self.n_rows
         for block in self._blocks:

@@ -126,7 +126,7 @@ class Source(ABC):
         return Block.concatenate(self.blocks()) if self.n_rows <= LEAF_ROWS else None
 
     @property
-    def checksum(self) -> int:
+    def sampled_checksum(self) -> int:
         """Return a number that most changes of the rows change; 0 if rows are not in the memory of this process."""
         return 0
 

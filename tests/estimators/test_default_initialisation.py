@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from common import ArraySource
+from sklearn.metrics import adjusted_rand_score
 
 from gaussmix import GaussianMixture, GaussianMixtureIC
 from gaussmix._src.em.initialisation.sample import automatic_ridge, column_units, distinct_rows
@@ -78,6 +79,40 @@ def test_the_default_of_gaussian_mixture_ic_is_ward_if_k_means_isolates_a_row(ro
     assert fitted(remote, n_components=2, kind=GaussianMixtureIC) == fitted(
         remote, "hierarchical", 2, kind=GaussianMixtureIC
     )
+
+
+@pytest.mark.parametrize("distance", [10.0, 100.0, 1e4])
+@pytest.mark.parametrize("what", ["plain", "weights", "missing", "spherical", "selection"])
+def test_the_default_with_noise_leaves_distant_rows_to_the_noise(what, distance, rng):
+    """Only some fits from "search" do so, because a search gives distant rows their own components."""
+    group = np.repeat(np.arange(3), 100)
+    clusters = rng.normal(size=(300, 2)) + 7 * np.array([[0, 0], [1, 0], [0, 1]])[group]
+    angle = rng.uniform(0, 2 * np.pi, size=12)
+    X = np.concatenate([clusters, distance * rng.uniform(1, 2, size=(12, 1)) * np.c_[np.cos(angle), np.sin(angle)]])
+    if what == "missing":
+        X[::10, 0] = np.nan
+    kind, n_components = (GaussianMixtureIC, [2, 3, 4]) if what == "selection" else (GaussianMixture, 3)
+    settings = {"noise": True, "random_state": 0, "covariance_type": "spherical" if what == "spherical" else "full"}
+    weight = rng.integers(1, 4, size=len(X)) if what == "weights" else None
+    labels = kind(n_components, **settings).fit(X, sample_weight=weight).predict(X)
+    assert (labels[300:] == -1).mean() > 0.8
+    is_complete = ~np.isnan(X[:300]).any(axis=1)
+    assert adjusted_rand_score(group[is_complete], labels[:300][is_complete]) > 0.9
+
+
+@pytest.mark.parametrize("clutter", [0, 30])
+def test_the_default_with_noise_is_no_worse_than_a_search(clutter, rows, rng):
+    X = np.concatenate([rows, rng.uniform(-20, 20, size=(clutter, 2))])
+    both, search = (
+        GaussianMixture(4, noise=True, init_params=each, random_state=0).fit(X) for each in ("auto", "search")
+    )
+    assert both.lower_bound_ >= search.lower_bound_
+    assert (both.outcome_.n_starts, search.outcome_.n_starts) == (2, 1)
+
+
+def test_the_default_with_noise_fits_fewer_rows_than_neighbours(rng):
+    X = rng.normal(size=(4, 2))
+    assert np.isfinite(GaussianMixture(2, noise=True, random_state=0).fit(X).score(X))
 
 
 def test_auto_in_a_list_of_init_params_means_search(rows):

@@ -14,13 +14,13 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34558,
+    "src": 34610,
     "cpp": 14055,
-    "tests": 34197,
-    "bench": 2613,
+    "tests": 34242,
+    "bench": 2658,
     "tools": 626,
-    "files": 1004,
-    "inner imports of tests": 341,
+    "files": 1009,
+    "inner imports of tests": 342,
     "monkeypatched names": 104,
 }
 PUBLIC = {"anndata", "export", "extend", "patched", "plot", "spark", "testing"}  # modules that users import from

@@ -266,11 +266,12 @@ class GaussianMixture(LikelihoodEstimator):
     ``init_params="search"`` runs k-means, and then merges and splits components while the likelihood rises.
     "hierarchical" is Ward clustering of at most 2,000 rows, and "tree" is a fast k-means. ``init_params="auto"`` means
     "tree" if `posterior` limits the candidate components. Otherwise, "auto" means "kmeans" if there is one component,
-    if you pass initial parameters or `labels` of all rows, or if `max_iter` is below 20, and "search" in all other
-    cases. "auto", "search" and "tree" scale columns by their spread, except for "spherical", EII, VVE, EVE, EEV, VEV,
-    isotropic Ψ_k and `max_condition`. For at least 1,000 components and at least 2²⁷ pairs of a row and a component,
-    ``posterior="auto"`` begins with 8 candidate components. While `posterior_gap` is above 0.002 nats per row, EM steps
-    try more neighbours, and then twice as many candidates, up to 64. Fits are exact if components share a covariance.
+    if you pass initial parameters or `labels` of all rows, or if `max_iter` is below 20, and otherwise "search"; with
+    `noise`, a second search leaves out rows without near neighbours (Byers & Raftery 1998). "auto", "search" and "tree"
+    scale columns by their spread, except for "spherical", EII, VVE, EVE, EEV, VEV, isotropic Ψ_k and `max_condition`.
+    For at least 1,000 components and at least 2²⁷ pairs of a row and a component, ``posterior="auto"`` begins with 8
+    candidate components. While `posterior_gap` is above 0.002 nats per row, EM steps try more neighbours, and then
+    twice as many candidates, up to 64. Fits are exact if components share a covariance.
 
     Results for NumPy arrays are bit-identical for any number of threads and on any processor. Under scikit-learn's
     option `array_api_dispatch`, arrays of PyTorch, CuPy and JAX are fitted on their device. Attributes and predictions

@@ -10,7 +10,7 @@ import numpy as np
 from gaussmix._src import validation
 from gaussmix._src.em import initialisation
 from gaussmix._src.em.collapse.remedies import Remedy
-from gaussmix._src.em.initialisation.base import DETERMINISTIC_STARTS, Partition, load_start, nearest_centre
+from gaussmix._src.em.initialisation.base import DETERMINISTIC_STARTS, SEARCHES, Partition, load_start, nearest_centre
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.kmeans import request_search
 from gaussmix._src.em.initialisation.sample import MIN_ROWS_TO_SUBSAMPLE
@@ -86,7 +86,7 @@ class FirstState:
     @property
     def _is_searched(self) -> bool:
         """Return whether a split-and-merge search finds the first model."""
-        return isinstance(self.start, str) and self.start == "search"
+        return isinstance(self.start, str) and self.start in SEARCHES
 
     def _run_in_core(self) -> EMState | None:
         """Run EM in one call of the C++ core, and return the final state; None if the run must begin in Python.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._src.em.initialisation.base import AUTO, DETERMINISTIC_STARTS, SCALED_KMEANS, Partition
+from gaussmix._src.em.initialisation.base import AUTO, DETERMINISTIC_STARTS, SCALED_KMEANS, SEARCHES, Partition
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.kmeans import LLOYD_TOLERANCE, MAX_LLOYD_PASSES, count_candidates
 from gaussmix._src.em.initialisation.sample import RIDGE_FRACTION, RIDGE_TRIM_FRACTION
@@ -148,20 +148,23 @@ class Plan:
         return self.should_stop() or self.stopping.is_past_deadline()
 
     def resolve_auto(self, problem: Problem) -> Plan:
-        """Return this plan with "auto" replaced by the initialisation for which "auto" stands."""
+        """Return this plan with "auto" replaced by the initialisations for which "auto" stands."""
         name = SCALED_KMEANS if self.candidate is None else "hierarchical"
-        is_search = self.may_search and is_auto_search(problem.n_components, self.stopping)
-        return self.replace_auto("search", name) if is_search else self.replace_auto(name)
+        if not (self.may_search and is_auto_search(problem.n_components, self.stopping)):
+            return self.replace_auto(name)
+        has_clutter = problem.data.noise is not None and problem.data.trimming is None
+        return self.replace_auto(*SEARCHES if has_clutter else SEARCHES[:1], fallback_start=name)
 
-    def replace_auto(self, start_name: str, fallback_start: str | None = None) -> Plan:
-        """Return this plan with `start_name` instead of "auto"; a deterministic initialisation is used only once."""
+    def replace_auto(self, *names: str, fallback_start: str | None = None) -> Plan:
+        """Return this plan with `names` instead of each "auto"; a deterministic initialisation is used only once."""
         are_auto = [isinstance(start, str) and start == AUTO for start in self.starts]
         if not any(are_auto):
             return self
-        starts = [start_name if is_auto else start for start, is_auto in zip(self.starts, are_auto, strict=True)]
-        if start_name in DETERMINISTIC_STARTS:
+        new = [names if is_auto else [start] for start, is_auto in zip(self.starts, are_auto, strict=True)]
+        starts = [start for several in new for start in several]
+        if names[0] in DETERMINISTIC_STARTS:
             is_again = [isinstance(start, str) and start in starts[:i] for i, start in enumerate(starts)]
-            starts = [start for start, again in zip(starts, is_again, strict=True) if start != start_name or not again]
+            starts = [start for start, again in zip(starts, is_again, strict=True) if start != names[0] or not again]
         return replace(self, starts=starts, fallback_start=fallback_start)
 
 
@@ -174,7 +177,7 @@ def search_stopping(stopping: StopRule, n_steps: float = math.inf) -> StopRule:
 def is_scaled(start: object, family: Family) -> bool:
     """Return whether an initialisation scales the columns separately, and the structure allows this scaling."""
     follows = family.equivariance in (Equivariance.AFFINE, Equivariance.SCALING)
-    return follows and isinstance(start, str) and start in (AUTO, "search", "tree", SCALED_KMEANS)
+    return follows and isinstance(start, str) and start in (AUTO, *SEARCHES, "tree", SCALED_KMEANS)
 
 
 def is_auto_search(n_components: int, stopping: StopRule) -> bool:

@@ -98,12 +98,14 @@ Initialisation = (
 )
 AUTO: Final = "auto"  # selects "search", or another initialisation if a split-and-merge search is not worthwhile
 SCALED_KMEANS: Final = "k-means of scaled columns"  # initialisation by "auto" if "auto" does not run a search
+SEARCHES = "search", "search of dense rows"  # split-and-merge searches; "auto" needs the second one only with noise
+_UNLISTED_STARTS = {SCALED_KMEANS: STARTS["kmeans"], SEARCHES[1]: "clutter.search_dense_rows"}
 DETERMINISTIC_STARTS = frozenset({"hierarchical", "tree"})  # initialisations for which one run is enough
 
 
 def load_start(name: str) -> Start:
     """Return the initialisation with the given name, and import the initialisation's module at the first use."""
-    module, _, function = STARTS["kmeans" if name == SCALED_KMEANS else name].partition(".")
+    module, _, function = (_UNLISTED_STARTS.get(name) or STARTS[name]).partition(".")
     start: Start = getattr(import_module(f"gaussmix._src.em.initialisation.{module}"), function)
     return start
 

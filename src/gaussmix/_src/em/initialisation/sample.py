@@ -53,7 +53,7 @@ class DistinctRows:
     def complete_rows(self) -> DistinctRows:
         """Return the rows without missing values."""
         missing = np.isnan(self.rows).any(axis=1)
-        return self._select(~missing) if missing.any() else self
+        return self.take(~missing) if missing.any() else self
 
     @property
     def in_unit(self) -> DistinctRows:
@@ -70,7 +70,8 @@ class DistinctRows:
         """Return the same rows with weights whose sum is `total`."""
         return replace(self, weight=self.weight * (total / self.weight.sum()))
 
-    def _select(self, chosen: Any) -> DistinctRows:
+    def take(self, chosen: Any) -> DistinctRows:
+        """Return the rows with the given indices, or the rows for which a mask is true."""
         return DistinctRows(self.rows[chosen], self.weight[chosen], unit=self.unit)
 
     @cached_property
@@ -88,7 +89,7 @@ class DistinctRows:
     def without_negligible_rows(self) -> DistinctRows:
         """Return the rows whose weight is at least `MIN_RELATIVE_WEIGHT` times the mean weight."""
         has_part = self.weight >= MIN_RELATIVE_WEIGHT * self.weight.mean()
-        return self if has_part.all() else self._select(has_part)
+        return self if has_part.all() else self.take(has_part)
 
     def draw_indices(self, uniform_draws: Array) -> NDArray[np.intp]:
         """Draw row indices with probability ∝ weight, given uniform random numbers in [0, 1) (fastest if ascending)."""
@@ -109,7 +110,7 @@ class DistinctRows:
         ends = self._extreme_rows
         weight[ends] = np.maximum(weight[ends], n_rows * self.weight[ends] / self.weight.sum())
         indices = weight.nonzero()[0]
-        return replace(self._select(indices), weight=weight[indices])
+        return replace(self.take(indices), weight=weight[indices])
 
     @cached_property
     def _extreme_rows(self) -> NDArray[np.intp]:

@@ -11,7 +11,7 @@ from gaussmix._src.sources.base import Source
 # `PRODUCT_COST`, a score costs `SCORE_COST`, an information matrix (n, n) costs `MATRIX_COST` n³ in NumPy, and a pass
 # over few rows costs `PASS_COST`. Passes without products of scores together cost as much as `N_OTHER_PASSES` EM steps.
 PRODUCT_COST, SCORE_COST, MATRIX_COST, PASS_COST, N_OTHER_PASSES = 0.45, 10, 4, 10**7, 2
-# With certify="auto", the certificate is computed only if its cost is at most this fraction of the cost of the fit.
+# If `check_maximum` is "auto", the certificate is computed only if it costs at most this fraction of the fit.
 MAX_COST_FRACTION = 0.1
 
 

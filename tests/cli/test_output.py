@@ -101,7 +101,7 @@ def test_score_in_blocks_gives_the_same_bits_as_all_rows_at_once(cli, folder, ro
 
 @pytest.mark.heavy
 def test_predict_copies_categorical_columns(cli, folder, tmp_path):
-    """Check Arrow files, which have one dictionary per column, although batches of the column have different ones."""
+    """Check batches with different dictionaries, because an Arrow file has a single dictionary per column."""
     kinds = pa.array(["x", "y"] * 50_000).dictionary_encode()
     table = pa.table({**{name: np.arange(100_000.0) for name in NAMES}, "kind": kinds})
     parquet.write_table(table, tmp_path / "in.parquet")

@@ -173,7 +173,7 @@ def test_predict_writes_decimal_commas_if_the_input_uses_decimal_commas(cli, csv
     assert result.stdout.splitlines()[1].startswith("3,6;79;1;0,99")
 
 
-def test_predict_copies_excluded_columns_and_matches_the_others_by_index(cli, csv_file, model):
+def test_predict_copies_excluded_columns_and_matches_selected_ones_by_index(cli, csv_file, model):
     result = cli("predict", model, csv_file("id,e,w\n7,3.6,79\n"), "--exclude", "id", "--columns", "e,w")
     assert result.stdout.splitlines()[1].startswith("7,3.6,79,1,0.99")
 

@@ -90,7 +90,7 @@ def test_the_worst_rows_of_a_report_have_the_lowest_density(tree, page):
 
 
 def test_worst_rows_of_data_with_missing_values_have_the_lowest_p_values(rng):
-    """Check rows in small units, whose log densities increase with each observed value, by chi-squared p-values."""
+    """Compare chi-squared p-values, because in small units log densities increase with each observed value."""
     X = rng.normal(size=(1000, 3)) * 1e-6
     X[::12, 0] = np.nan
     gm, p_values = GaussianMixture(1).fit(X), np.empty(len(X))

@@ -117,9 +117,9 @@ def test_describe_reports_a_saved_estimator_and_a_mixture_without_a_fit(cli, rng
     estimator.save(tmp_path / "e.gmm")
     output = cli("describe", tmp_path / "e.gmm").stdout
     assert f"fitted to   40 rows of total weight {weights.sum()}, float64" in output
-    total = weights.sum() * estimator.lower_bound_  # for the parameters before the last step
+    total = weights.sum() * estimator.lower_bound_  # the log-likelihood of the parameters before the last step
     assert f"log-lik.    {total:.2f} nats after {estimator.n_iter_} steps, converged" in output
-    assert "ended       The mean log-likelihood changed by less than tol." in output  # the name of the parameter
+    assert "ended       The mean log-likelihood changed by less than tol." in output  # tol is the name of the parameter
     assert "tol=0.1" in output
     assert "The features have no names." in output
     estimator.mixture_.save(tmp_path / "m.gmm")

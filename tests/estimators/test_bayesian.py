@@ -302,7 +302,7 @@ def test_callbacks_receive_the_bound_and_may_end_the_fit(blobs, capsys) -> None:
 
 @pytest.mark.heavy
 def test_the_default_initialisation_reaches_the_lower_bound_of_fits_from_k_means() -> None:
-    """Compare bounds of two peaks with equal values between them, scikit-learn's sine, and a normal distribution."""
+    """Check two peaks with equal values between them, scikit-learn's sine example, and a normal distribution."""
     rng = np.random.default_rng(0)
     column = np.concatenate((rng.normal(0, 1, 500), rng.normal(10, 2, 500), np.full(300, 5.0)))[:, None]
     x = np.arange(100) * np.pi / 25 - 6

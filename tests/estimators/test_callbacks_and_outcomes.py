@@ -105,8 +105,8 @@ def test_max_time_ends_a_fit_after_a_step():
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_max_time_may_end_a_search_before_the_first_volumes_of_an_m_step(rng):
-    """Stop searches at many times; an M-step that was stopped before it updated volumes read an empty array."""
+def test_max_time_may_end_a_search_before_an_m_step_computes_volumes(rng):
+    """Stop searches at many times, because an M-step that is stopped early has no volumes yet."""
     rows = rng.normal(size=(500, 100)) + np.repeat([0.0, 1.0], 250)[:, None]
     for max_time in np.linspace(0, 0.05, 10):
         fitted = GaussianMixture(2, covariance_type="VEV", random_state=0, max_time=max_time).fit(rows)

@@ -483,7 +483,7 @@ def test_save_stores_the_checkpoint_parameter(rows, path, tmp_path):
 
 
 def test_a_checkpoint_is_written_at_the_end_of_each_n_init_run(rows, path, monkeypatch):
-    """Check that the end of a run is written even if no run takes long enough to write a state in between."""
+    """Check that a checkpoint is written after each run, even if runs are too short to write one earlier."""
     written = []
     monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN_WRITES", np.inf)
     monkeypatch.setattr(checkpoints.Checkpoint, "_write_async", lambda made: written.append(made._record().fits[""]))

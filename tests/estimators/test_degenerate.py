@@ -277,7 +277,7 @@ def test_a_warm_start_reports_components_that_are_still_frozen():
 
 
 def test_gaussian_mixture_ic_repairs_candidates_that_would_fail():
-    """Check that model selection repairs candidates, for which Ward's hierarchy makes a cluster of a distant row."""
+    """Check a candidate that would fail, because Ward's hierarchy makes a cluster of a single distant row."""
     X = np.concatenate([spiked().to_numpy()[:120], [[30.0, 30.0]]])
     with pytest.raises(ValueError, match="1 × singular covariance"):
         GaussianMixtureIC([3], covariance_type="full", init_params="hierarchical").fit(X)

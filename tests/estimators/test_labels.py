@@ -62,8 +62,8 @@ def test_component_k_fits_the_rows_of_label_k_for_every_initialisation(init_para
         assert (fitted.predict(rows) == (truth + shift) % 3).mean() > 0.85
 
 
-def test_match_labels_assigns_a_part_to_the_label_of_most_weight():
-    """Check that weights decide: in each part, the label of more rows has less weight than the other label."""
+def test_match_labels_assigns_a_cluster_to_the_label_of_most_weight():
+    """Check that weights decide: in each cluster, the label of more rows has less weight than the other label."""
     rows = np.repeat([[0.0], [1.0]], 5, axis=0)
     labels = np.array([1, 1, 1, 0, -1, 0, 0, 0, 1, -1], dtype=np.int32)
     weight = np.where(np.isin(np.arange(10), [3, 8]), 9.0, 1.0)

@@ -101,7 +101,7 @@ def test_each_merge_joins_the_overlapping_pair_that_lowers_the_entropy_most(rng,
     assert (np.diff(merged.entropy) >= 0).all()
 
 
-def test_bounds_of_pairs_hold_before_and_after_merges(rng):
+def test_bounds_on_the_merge_of_a_pair_hold_before_and_after_merges(rng):
     """Compare bounds with exact values; rows with two responsibilities of 0.5 attain the bounds."""
     pairs = np.array([*itertools.combinations(range(8), 2)])
     halves = 0.5 * (pairs[:, :, None] == np.arange(8)).sum(axis=1)

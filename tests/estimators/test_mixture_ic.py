@@ -19,7 +19,7 @@ FOUR = ["full", "tied", "diag", "spherical"]
 
 
 def results_by_candidate(estimator):
-    """Return all results of each candidate, whatever their order."""
+    """Return a dict from candidates to their results, because the order of candidates must not matter."""
     table = without_seconds(estimator)
     pairs = zip(table["structure"], table["n_components"], strict=True)
     return {pair: repr([column[index] for column in table.values()]) for index, pair in enumerate(pairs)}

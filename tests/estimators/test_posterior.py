@@ -88,7 +88,7 @@ def test_posterior_gap_estimates_the_difference_from_the_exact_log_likelihood(na
 
 
 def test_posterior_gap_includes_rows_far_from_all_of_their_candidates():
-    """Check narrow components: the candidates of two in 10,000 rows are wrong, so that samples rarely contain them."""
+    """Check narrow components, for which two in 10,000 rows have wrong candidates, so that samples miss such rows."""
     rng = np.random.default_rng(0)
     means, widths = rng.uniform(0, 100, size=(1000, 20)), rng.gamma(2, 0.4, size=(1000, 20))
     group = rng.integers(1000, size=30_000)

@@ -156,7 +156,7 @@ def test_the_default_prior_prevents_collapse_of_20_components_on_50_rows(covaria
     deviations = np.sqrt(gm.mixture_._model.covariances.variances())
     assert (deviations > 0.1 * FIFTY.std(axis=0)).all()
     assert (deviations < 2.0 * FIFTY.std(axis=0)).all()
-    # Twenty components fit other rows worse than one component does, but the density of other rows is not 0.
+    # Twenty components fit new rows worse than one component does, but the density of new rows is not 0.
     assert gm.score(np.random.default_rng(4).normal(size=(2000, 4))) > -30.0
 
 

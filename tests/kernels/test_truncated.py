@@ -46,8 +46,8 @@ def test_truncated_step_has_the_same_bits_on_any_target(
 
 
 @pytest.mark.parametrize("tried", [(1, 2, 0), (0, 0, 8)], ids=["in_turn", "drawn"])
-def test_truncated_step_keeps_the_best_candidates_neighbours_and_random_draws(target, make_call, tried):
-    """Check bunches of 8 or 24 rows with one candidate each, which try the candidates of all rows and neighbours."""
+def test_truncated_step_chooses_the_best_of_candidates_neighbours_and_draws(target, make_call, tried):
+    """Check rows with one candidate each; bunches of 8 or 24 rows share candidates, and also try neighbours."""
     call, means = make_call(SPHERICAL, 1, n_rows=48, n_components=100), np.arange(100.0)[:, None]
     candidates, neighbours = np.full((48, 2), -1, np.int32), (np.arange(100, dtype=np.int32)[:, None] + [-1, 1]) % 100
     candidates[:24, 0], candidates[24:, 0] = 10, 52

@@ -32,7 +32,7 @@ def test_a_frozen_component_does_not_affect_shared_parameters_of_other_component
         log_likelihoods.append(moments.log_likelihood / moments.row_weight)
     assert mixture.means[0].tobytes() == start.means[0].tobytes()
     assert mixture.covariances.each[0].tobytes() == start.covariances.each[0].tobytes()
-    # updates may miss gains of `Family.precision` ** 2
+    # updates may miss gains of `Family.accuracy` ** 2
     assert (np.diff(log_likelihoods) >= -1e-12 * np.abs(log_likelihoods[:-1])).all()
 
 

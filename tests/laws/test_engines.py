@@ -29,7 +29,7 @@ def test_an_engine_agrees_with_the_reference_engine(check, engine, rng):
 
 
 def test_threads_and_layouts_change_no_bit_of_the_core(rng):
-    """Check only the core, because the NumPy engine uses BLAS, whose rounding may depend on threads and layouts."""
+    """Check only the core, because the reference engine uses BLAS, whose rounding may depend on threads and layouts."""
     check_reproducible(ENGINES["complete"], rng)
 
 

@@ -67,7 +67,7 @@ def test_a_ridge_is_added_to_each_variance(name, n_components, n_features, rng):
 
 
 @pytest.mark.parametrize("name", ["VEI", "VEE", "VEV"])
-def test_updates_that_search_volumes_work_near_the_largest_float64(name, rng):
+def test_updates_with_iterated_volumes_work_near_the_largest_float64(name, rng):
     family, unit = FAMILIES[name], 2.0**1000
     mass, full = laws.random_scatters(rng, 3, 4)
     expected = family.update(laws.as_needed(family, mass, full), None)

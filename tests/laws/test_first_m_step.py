@@ -26,7 +26,7 @@ def parameters_of(model):
     return model.weights, model.means, model.covariances.each
 
 
-def test_structures_share_initial_moments_and_get_the_same_values_as_alone(engine):
+def test_structures_that_share_initial_moments_get_the_same_values_as_alone(engine):
     data = PROBLEMS["overlapping"]
     source = CountingSource(data.rows, None, data.labels)
     first = InitialMoments(source, engine, data.n_components, Partition())

@@ -24,7 +24,7 @@ _ROWS = PROBLEMS["overlapping"].rows
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """Special features of a fit.
+    """The rows and the options of a fit.
 
     Parameters
     ----------

@@ -85,7 +85,7 @@ def test_every_structure_has_the_same_bits_in_one_engine_call(name, init, table,
 @pytest.mark.parametrize("seed", [8, 20, 41, 79])
 @pytest.mark.parametrize("name", ["full", "tied", "diag"])
 def test_a_search_in_one_engine_call_ends_with_the_same_bits(name, seed):
-    """With few rows, the split-and-merge search and EM from its start end at nearly the same height."""
+    """Check few rows, for which EM with and without a split-and-merge search ends at nearly the same height."""
     rng, n_rows = np.random.default_rng(seed), (60, 300, 900)[seed % 3]
     rows = rng.normal(size=(n_rows, 3)) + 3 * rng.normal(size=(4, 3))[rng.integers(4, size=n_rows)]
     assert_same(rows * [1.0, 50.0, 0.01], n_components=4, covariance_type=name, init_params="search", random_state=3)

@@ -114,7 +114,7 @@ def test_the_first_pass_visits_rows_by_their_nearest_mean_only_if_rows_have_many
 
 @pytest.mark.parametrize(("n_moved", "keeps"), [(0, True), (5, True), (6, False)])
 def test_a_row_order_is_kept_while_few_rows_change_their_component(n_moved, keeps):
-    """An old order may have ten more mixed groups of 100; a row that moved to another component mixes two groups."""
+    """Check 100 groups, of which ten more may be mixed than in a new order; each moved row mixes two groups."""
     n_rows = 100 * row_order.GROUP_ROWS
     assert row_order.MAX_MIXED_FRACTION == 0.1
     labels = (np.arange(n_rows) % 2).astype(np.uint16)

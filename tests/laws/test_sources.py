@@ -119,7 +119,7 @@ def test_em_never_assigns_a_labelled_row_to_another_component(name, engine):
 
 @pytest.mark.parametrize("start", sorted(STARTS))
 def test_pickled_tasks_have_the_same_key_and_the_same_results(start, engine, rng):
-    """A pickled copy of a task must have the same key and the same results, even if it computes a start."""
+    """A pickled copy of a task must have the same key and the same results, even if it computes an initialisation."""
     problem = PROBLEMS["weighted"]
     partition = load_start(start)(distinct_rows(problem.source), engine, 3, rng)
     model, spec = problem.start(FAMILIES["full"]), MomentSpec(Second.FULL)

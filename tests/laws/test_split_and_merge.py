@@ -272,17 +272,17 @@ def test_a_search_tries_moves_on_a_small_and_then_on_a_larger_subsample(capsys):
     assert 0.8 < more / (REFINE_SAMPLE_SIZES[1] * N_COMPONENTS) < 1.05
 
 
-def test_a_search_of_few_rows_is_repeated_with_more_patience(capsys, rng):
+def test_a_search_of_few_rows_continues_with_more_patience(capsys, rng):
     assert search_sizes(capsys, rng.random((3_000, 2)) ** 2, n_components=24) == [3_000, 3_000]
 
 
 @pytest.mark.heavy
 def test_a_search_uses_several_initialisations_only_if_em_is_slow(capsys, rng):
-    """Several starts are used only if EM from k-means needs many steps."""
+    """Check that several initialisations are used only if EM from k-means needs many steps."""
     rows = rng.random((15_000, 2)) ** 2
     few, many = (search_sizes(capsys, rows, n_components=12, tol=tol) for tol in (1e-1, 1e-6))
     assert len(few) == 2
-    assert len(many) > 8  # runs from five starts, for four children, and for the best
+    assert len(many) > 8  # runs from five initialisations, for four combinations, and for the best result
 
 
 def test_model_selection_with_search_ends_higher_than_with_k_means():
@@ -356,7 +356,7 @@ def test_a_search_in_python_supports_options_that_the_core_lacks(what):
 @pytest.mark.parametrize("n_rows", [600, 4_000])
 @pytest.mark.parametrize("is_plain", [True, False])
 def test_a_fit_reports_the_moves_and_the_gain_of_its_search(n_rows, is_plain, rng, capsys) -> None:
-    """Check the reported moves and the gain over EM from k-means, in the core and with a start in Python."""
+    """Check the reported moves and the gain over EM from k-means, in the core and with an initialisation in Python."""
     X = 3 * rng.normal(size=(6, 2))[rng.integers(6, size=n_rows)] + rng.normal(size=(n_rows, 2))
     options = {"covariance_type": "spherical", "random_state": 0, "tol": 1e-6, "prior": None if is_plain else "default"}
     found = GaussianMixture(6, verbose=1, **options).fit(X)

@@ -1,4 +1,4 @@
-"""Tests that units do not matter: rows and measurement errors times a factor have the same start and fit."""
+"""Tests that units do not matter: rows and errors times a factor have the same initialisation and fit."""
 
 from functools import cache, partial
 
@@ -104,7 +104,7 @@ def assert_scaled(found, expected, factor, tolerance, order=None):
 @pytest.mark.parametrize("factor", POWERS)
 @pytest.mark.parametrize(("start", "kind"), [case for case in CASES if case[0] != "search"])
 def test_scaling_rows_by_a_power_of_two_changes_no_bit_of_an_initialisation(start, kind, factor):
-    """The start "search" is not tested, because its EM steps use log densities, which contain the log of the unit."""
+    """ "search" is not tested, because its EM steps use log densities, which contain the logarithm of the unit."""
     found, expected = both(kind, factor, init_params=start, max_iter=0)
     np.testing.assert_array_equal(found.weights_, expected.weights_)
     np.testing.assert_array_equal(found.means_, factor * expected.means_)

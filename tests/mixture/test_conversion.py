@@ -203,7 +203,7 @@ class Module:
 
 @SKLEARN
 def test_from_torch_and_from_cuvs_give_the_same_density(name, rng):
-    """Check factors of torchgmm and pycave, and buffers of cuVS, which have scikit-learn's conventions."""
+    """Check precision factors as in torchgmm and pycave, and buffers as in cuVS: all have scikit-learn's form."""
     rows = rng.normal(np.repeat([0.0, 5.0], 50)[:, None], [1.0, 2.0, 0.1], size=(100, 3))
     theirs = Theirs(2, covariance_type=name, random_state=0).fit(rows)
     flat = theirs.covariances_.astype(np.float32).ravel()

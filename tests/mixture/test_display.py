@@ -65,7 +65,7 @@ def test_html_table_is_truncated_and_counts_omitted_entries():
 
 
 def test_html_sketch_draws_each_component_as_an_ellipse():
-    ellipses = svg_of(TWO._repr_html_()).findall("ellipse")[::-1]  # the heaviest is drawn first
+    ellipses = svg_of(TWO._repr_html_()).findall("ellipse")[::-1]  # the largest weight is drawn first
     assert len(ellipses) == 2
     transforms = [[float(x) for x in re.findall(r"-?[\d.]+", each.get("transform"))] for each in ellipses]
     # The second ellipse is axis-parallel, and its horizontal deviation is twice the vertical one, which gives the

@@ -43,7 +43,7 @@ def test_standardised_profiles_have_mean_0_and_deviation_1():
 
 
 def test_profiles_of_a_pca_pipeline_are_transformed_back_to_curves(curves):
-    """Check bands, even after a scaler, which contain the expected fraction of the points of X within 2 %."""
+    """Check that bands contain the expected fraction of the points of X within 2 %, even after a scaler."""
     frame = pd.DataFrame(curves, columns=[f"{hour} h" for hour in range(20)])
     selection = GaussianMixtureIC(range(1, 4), random_state=0)
     pipe = make_pipeline(StandardScaler(), PCA(3, whiten=True), selection).fit(frame)

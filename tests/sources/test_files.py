@@ -394,7 +394,7 @@ class TestColumns:
             open(tmp_path / "w.npy", weights="x0")
 
     @pytest.mark.filterwarnings("ignore:Stored array in format 3.0:UserWarning")
-    def test_names_in_npy_files_may_have_any_letters(self, tmp_path):
+    def test_column_names_of_npy_files_may_contain_any_letters(self, tmp_path):
         names = "größe", "温度", "a\u3000\xa0\u2028b"  # NumPy writes these spaces as escape sequences
         np.save(tmp_path / "a.npy", np.arange(9).astype([(name, "f8") for name in names]))
         assert open(tmp_path / "a.npy").feature_names == names
@@ -663,7 +663,7 @@ def test_empty_batches_of_arrow_files_are_ignored(sizes, compression, rng, tmp_p
 @pytest.mark.parametrize("is_dictionary", [False, True])
 @pytest.mark.parametrize("write", [pa.ipc.new_file, pa.ipc.new_stream])
 def test_an_arrow_offset_outside_its_buffer_is_rejected(write, is_dictionary, tmp_path):
-    """Check that the offset, which would end the process, is not followed."""
+    """Check that the offset is rejected before Arrow follows it, which would end the process."""
     texts = pa.array(["x", "y", "z", "w"])
     arrow = pa.table({"a": [1.0, 2.0, 4.0, 7.0], "s": texts.dictionary_encode() if is_dictionary else texts})
     path = tmp_path / "rows.arrow"

@@ -139,7 +139,7 @@ KINDS = RowStatistics, Cells, PairwiseObservedCounts, DistinctDigests, Spread
 @pytest.mark.heavy(n_default=2)
 @pytest.mark.parametrize("may_have_nan", [False, True])
 @pytest.mark.parametrize("has_weights", [False, True])
-def test_survey_statistics_give_the_same_bits_for_any_blocks(has_weights, may_have_nan, table, rng):
+def test_statistics_of_the_first_pass_give_the_same_bits_for_any_blocks(has_weights, may_have_nan, table, rng):
     rows, _, weights = table
     rows, weights = rows.copy(), weights * 1e3 ** (np.arange(N_ROWS) // LEAF_ROWS) if has_weights else None
     if may_have_nan:
@@ -168,7 +168,7 @@ def test_survey_statistics_give_the_same_bits_for_any_blocks(has_weights, may_ha
         np.testing.assert_allclose(spread.covariance, np.cov(rows.T, aweights=weights, ddof=0), rtol=1e-11)
 
 
-def test_sample_makes_a_pass_if_the_survey_stored_too_few_rows(table, tmp_path, monkeypatch, n_passes_made):
+def test_sample_makes_a_pass_if_the_first_pass_stored_too_few_rows(table, tmp_path, monkeypatch, n_passes_made):
     monkeypatch.setattr("gaussmix._src.sources.survey.SPARE_ROWS", -LEAF_ROWS // 2)
     rows, weights = table[0], np.arange(1.0, 1 + N_ROWS)
     actual = source_of(tmp_path, rows, weights).sample(LEAF_ROWS)

@@ -219,7 +219,7 @@ def test_predictions_give_the_same_bits_as_in_memory(whole, ragged, frames):
         table = pa.concat_tables(ray.get(actual.to_arrow_refs()))
         column = table["result"].combine_chunks()
         flat = column.flatten() if name == "predict_proba" else column
-        order = np.argsort(rows[:, 0])[np.argsort(np.argsort(table["a"].to_numpy()))]  # index of its rows in memory
+        order = np.argsort(rows[:, 0])[np.argsort(np.argsort(table["a"].to_numpy()))]  # index in memory of each row
         assert_same_bits(flat.to_numpy().reshape(expected.shape), expected[order], f"{name} of a data set")
     with pytest.raises(ValueError, match="the Ray data set has a column 'result', which predictions would add"):
         gm.predict(open(gm.predict(chosen), columns=NAMES))

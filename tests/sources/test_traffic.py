@@ -30,7 +30,7 @@ def test_estimated_sizes_match_the_pickled_messages(structure, rng):
     max_task, node, n_parts = task.sizes(n_features)
     assert n_parts == n_components
     sums = pickle.dumps(task.call(source.whole, task.open(source.whole)), 5)
-    if native_target() is not None:  # the matrices of NumPy's engine are symmetric only up to rounding
+    if native_target() is not None:  # the matrices of the reference engine are symmetric only up to rounding
         assert len(sums) < node + WORDS
         assert len(sums) > node
     assert len(pickle.dumps(task, 5)) < max_task + WORDS

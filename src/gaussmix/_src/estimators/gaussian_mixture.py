@@ -79,8 +79,8 @@ class GaussianMixture(LikelihoodEstimator):
     max_iter : int, default 100
         Largest number of EM steps in each run; raise `max_iter` after a ConvergenceWarning. 0 returns the initial
         mixture. With more than 262,080 rows, EM usually runs on a sample and then on all rows, and `max_iter` limits
-        each phase. There is no sample with `labels`, `X_error`, initial parameters, or an array or function as
-        `init_params`, nor, without `trim`, with "hierarchical" or "random". A split-and-merge search has its own limit.
+        each phase. No sample is used with `labels`, `X_error`, initial parameters, an array or function as
+        `init_params`, or, unless `trim` is set, "hierarchical" or "random". A split-and-merge search has its own limit.
     max_time : float or None, default None
         Time limit in seconds. When the limit is reached, `fit` completes the current EM step, keeps the best result so
         far and issues a ConvergenceWarning, which also reports skipped initialisations. If the rows are on a cluster of
@@ -154,8 +154,8 @@ class GaussianMixture(LikelihoodEstimator):
         How fast `partial_fit` forgets earlier rows; set `forgetting` if the distribution drifts. By default, online
         step t (of 5,040 rows) gives its rows the weight (t + 1)^−0.7, and all earlier rows together the remaining
         weight; the first 65,520 rows count as one step. A number, at least 5,040, is a half-life in rows: after this
-        number of later rows, a row has at most half of its first weight, or less if the default forgets faster. For a
-        fixed distribution, ``ForgettingRate(decay=1)`` gives all steps equal weights.
+        number of later rows, the weight of a row has fallen to one half, or to less if the default forgets faster.
+        For a fixed distribution, ``ForgettingRate(decay=1)`` gives all steps equal weights.
     <missing>
     callbacks : list of functions or None, default None
         Functions that are called after every EM step over all rows, but not after steps without the automatic

@@ -56,7 +56,7 @@ class Family(Value, ABC):
     @property
     @abstractmethod
     def equivariance(self) -> Equivariance:
-        """Return the set of maps of the data that change the fitted mixture in the same way as the data."""
+        """Return the linear maps for which the fit to mapped rows equals the mapped fit."""
 
     @property
     def algebra(self) -> Algebra | None:

@@ -114,7 +114,7 @@ WRONG = {
     "n_components": [0, 2],
     "n_candidates": [0],
     "ridge": [np.ones(3)],
-    "max_steps": [-1, 0],  # 0 is not allowed with several starts
+    "max_steps": [-1, 0],  # 0 is not allowed with several initialisations
     "n_threads": [0],
     "rows": [np.zeros((143, 0))],
     "log_noise_volume": [1.0],  # not allowed with k-means

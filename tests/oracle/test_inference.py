@@ -68,7 +68,7 @@ def test_sandwich_and_hessian_standard_errors_agree_with_resampling(fit):
 @pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("model", TESTS)
 def test_likelihood_ratios_are_at_least_those_of_mclust(model):
-    """mclust fits the larger mixture from a new start and often ends lower, for the data and for drawn rows.
+    """mclust fits the larger mixture from another initialisation and often ends lower, for the data and for drawn rows.
 
     The log-likelihood of one component has a single maximum, so that sums of the statistics show how high each number
     of components ended.

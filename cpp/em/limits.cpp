@@ -1,6 +1,5 @@
 #include "limits.hpp"
 
-#include <algorithm>
 #include <cmath>
 
 #include "kernels/poll.hpp"
@@ -16,9 +15,9 @@ LimitChecks::LimitChecks(const EmView& task, Listener listener)
       offsets_(zeros(n_components_ * d_)) {}
 
 bool LimitChecks::is_accurate(const Mixture& mixture, const double* anchor) {
-    const bool is_within_limit = cancellation(mixture, anchor) <= task_.limits.max_cancellation;
-    is_known_accurate_ = is_within_limit && anchor == nullptr;
-    return is_within_limit;
+    const bool is_small = is_cancellation_small(mixture, anchor);
+    is_known_accurate_ = is_small && anchor == nullptr;
+    return is_small;
 }
 
 bool LimitChecks::has_rounding_variance(const Mixture& mixture) const {
@@ -57,11 +56,10 @@ double LimitChecks::offset_product(Index k, Index l) const {
     return total;
 }
 
-// Returns the largest ratio of second moments about the anchors (reference points) to second moments about the
-// means; `anchor_cancellation` in em/step/maximise.py explains this ratio.
-double LimitChecks::cancellation(const Mixture& mixture, const double* anchor) {
+// Checks that the ratios of second moments about the anchors (reference points) to second moments about the means are
+// within the limit; `anchor_cancellation` in em/step/maximise.py explains these ratios.
+bool LimitChecks::is_cancellation_small(const Mixture& mixture, const double* anchor) {
     whiten_offsets(mixture, anchor);
-    double largest = 0;
     baseline::Poll poll(listener_);
     for (Index k = 0; k < n_components_ && !poll.is_cancelled(n_components_ * d_); ++k) {
         double total = 0;
@@ -69,18 +67,18 @@ double LimitChecks::cancellation(const Mixture& mixture, const double* anchor) {
         for (Index l = 0; l < n_components_ && algebra_.is_shared(); ++l) {
             total += std::fabs(offset_product(k, l)) * std::sqrt(mixture.weights[k] * mixture.weights[l]);
         }
-        if (!(total <= largest)) largest = total;
+        if (!(total <= task_.limits.max_cancellation)) return false;  // also if the ratio is NaN
     }
-    return largest;
+    return true;
 }
 
 bool LimitChecks::can_use_common_centre(const Mixture& mixture) {
     whiten_offsets(mixture, nullptr);
-    double farthest = 0;
-    for (Index k = 0; k < n_components_; ++k) farthest = std::max(farthest, offset_product(k, k));
     const double squared = task_.limits.max_mean_distance * task_.limits.max_mean_distance;
-    return farthest <= squared &&
-           (is_known_accurate_ || cancellation(mixture, nullptr) <= task_.limits.max_cancellation);
+    for (Index k = 0; k < n_components_; ++k) {
+        if (!(offset_product(k, k) <= squared)) return false;
+    }
+    return is_known_accurate_ || is_cancellation_small(mixture, nullptr);
 }
 
 }  // namespace gaussmix

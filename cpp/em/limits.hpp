@@ -21,7 +21,7 @@ public:
     bool can_use_common_centre(const Mixture& mixture);
 
 private:
-    double cancellation(const Mixture& mixture, const double* anchor);
+    bool is_cancellation_small(const Mixture& mixture, const double* anchor);
     void whiten_offsets(const Mixture& mixture, const double* anchor);
     double offset_product(Index k, Index l) const;
 

@@ -23,18 +23,18 @@ struct DensityView {
     const OperandsLayout& layout;
     const double* operands;
     bool may_eliminate;  // whether components that are negligible for the whole group are skipped
-    // triangular whitening factors that are not packed yet (a factor is packed into `room` when it is needed); null if
-    // all factors are packed
+    // triangular whitening factors that are not packed yet (a factor is packed into `packed` when it is needed); null
+    // if all factors are packed
     const double* unpacked = nullptr;
-    double* room = nullptr;
+    double* packed = nullptr;
 
     const double* log_scale() const { return operands + layout.log_scale; }
     const double* means() const { return operands + layout.means; }
     const double* factors() const { return operands + layout.factors; }
     const double* triangle(Index component) const {
         if (unpacked == nullptr) return factors() + component * layout.factor_stride;
-        panels::pack(unpacked + component * shape.n_features * shape.n_features, shape.n_features, room);
-        return room;
+        panels::pack(unpacked + component * shape.n_features * shape.n_features, shape.n_features, packed);
+        return packed;
     }
 };
 

@@ -97,7 +97,7 @@ GAUSSMIX_INLINE void write_labels(const double* l, Index n_components, double no
 }
 
 inline void evaluate(const Shape& shape, const RowsView& rows, Output output, void* operands, const double* unpacked,
-                     Index first, Index last, Listener listener, void* room, void* out) noexcept {
+                     Index first, Index last, Listener listener, void* memory, void* out) noexcept {
     Poll poll(listener);
     const OperandsLayout operands_layout(shape);
     const ScratchLayout layout(shape);
@@ -110,7 +110,7 @@ inline void evaluate(const Shape& shape, const RowsView& rows, Output output, vo
     if (output == Output::responsibilities_and_log_density) {
         log_density = static_cast<double*>(out) + rows.n_rows * shape.n_components;
     }
-    double* scratch = static_cast<double*>(room);
+    double* scratch = static_cast<double*>(memory);
     double* l = scratch + layout.densities;
     const double noise = parameters.operands[operands_layout.noise];
     auto* active = reinterpret_cast<unsigned char*>(scratch + layout.active);

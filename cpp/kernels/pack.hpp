@@ -48,8 +48,8 @@ inline void pack_factors(const Shape& shape, const OperandsLayout& layout, const
     }
 }
 
-inline void pack(const Shape& shape, const ParametersView& parameters, void* room) noexcept {
-    double* operands = static_cast<double*>(room);
+inline void pack(const Shape& shape, const ParametersView& parameters, void* out) noexcept {
+    double* operands = static_cast<double*>(out);
     const OperandsLayout layout(shape);
     const Index n_means = shape.n_components * shape.n_features;
     if (shape.second != Second::none) copy(parameters.anchor, n_means, operands + layout.anchor);

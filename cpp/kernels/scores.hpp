@@ -236,10 +236,10 @@ inline Sizes sizes(const ScoresView& task) noexcept {
     return {OperandsLayout(task.step.shape).size * bytes, layout.size * bytes, layout.sums_size};
 }
 
-inline void add(const ScoresView& task, const void* operands, Index first, Index last, Listener listener, void* room,
+inline void add(const ScoresView& task, const void* operands, Index first, Index last, Listener listener, void* memory,
                 double* sums) noexcept {
     const Layout layout(task);
-    double* scratch = static_cast<double*>(room);
+    double* scratch = static_cast<double*>(memory);
     // The E-step adds the log-likelihood and other sums, which are not used.
     double* step_sums = scratch + layout.step_sums;
     const Index n_sums = SumsLayout(task.step.shape).size;

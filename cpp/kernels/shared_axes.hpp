@@ -171,15 +171,15 @@ GAUSSMIX_INLINE void rotate_all(const ScattersView& scatters, Index d, Index n_l
     const Index n = scatters.n_components;
     double *const variances = scratch + n * d * stride, *const products = variances + d * n_lanes,
                   *const importance = products + n_lanes, *const rotated_axes = importance + n_lanes,
-                  *const room = rotated_axes + d * stride;
+                  *const scatter_scratch = rotated_axes + d * stride;
     const Rotated rotated{d, n, n_lanes, stride, scratch, variances, products, importance, rotated_axes};
-    for (double* value = scratch; value < room; ++value) *value = 0;
+    for (double* value = scratch; value < scatter_scratch; ++value) *value = 0;
     for (Index i = 0; i < d * d; ++i) rotated.axis(i % d)[i / d] = axes[i];
     const double scale = power_of_two_near_reciprocal(largest_variance(scatters));
     for (Index k = 0; k < n; ++k) {
         if (scatters.importance != nullptr) importance[k] = scatters.importance[k];
         if (poll.is_cancelled(2 * d * d * d)) return;
-        load_scatter(rotated, k, scatters.data + k * d * d, scale, room, poll);
+        load_scatter(rotated, k, scatters.data + k * d * d, scale, scatter_scratch, poll);
     }
     double total_gain = 0;
     for (int i = 1; i <= limits.max_sweeps; ++i) {

@@ -88,8 +88,8 @@ inline void write_likeliest(const GroupView& group, Index n_components, const Ve
 // Computes responsibilities from log densities. If there is a noise component, `noise` holds the weighted log
 // density of the noise component, and `best` must be at least as large as `noise`.
 template <bool kHasNoise>
-GAUSSMIX_INLINE void soft(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors],
-                          const Vec (&noise)[kGroupVectors], double* row_factor, LogLikelihood& log_likelihood) {
+GAUSSMIX_INLINE void soft_assign(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors],
+                                 const Vec (&noise)[kGroupVectors], double* row_factor, LogLikelihood& log_likelihood) {
     const Vec cut = Vec::broadcast(-kNegligible);
     Vec sum[kGroupVectors] = {Vec::zero(), Vec::zero(), Vec::zero()};
     for (Index k = 0; k < n_components; ++k) {
@@ -129,8 +129,8 @@ GAUSSMIX_INLINE void soft(const GroupView& group, Index n_components, const Vec 
 
 // Assigns each row to the first component with the largest log density, or to the noise component if the log density of
 // the noise component is larger.
-GAUSSMIX_INLINE void hard(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors], bool has_noise,
-                          const double* row_weight, LogLikelihood& log_likelihood) {
+GAUSSMIX_INLINE void hard_assign(const GroupView& group, Index n_components, const Vec (&best)[kGroupVectors],
+                                 bool has_noise, const double* row_weight, LogLikelihood& log_likelihood) {
     Vec left[kGroupVectors] = {Vec::broadcast(1), Vec::broadcast(1), Vec::broadcast(1)};
     for (Index k = 0; k < n_components; ++k) {
         if (!(group.active[k] & group.bit)) continue;

@@ -145,9 +145,9 @@ private:
             n_active_ += kCountedGroup * count_active(group, shape_.n_components, best);
         }
         if (shape_.rule == Rule::hard)
-            return hard(group, shape_.n_components, best, has_noise(), row_factor, log_likelihood);
-        has_noise() ? soft<true>(group, shape_.n_components, best, noise, row_factor, log_likelihood)
-                    : soft<false>(group, shape_.n_components, best, noise, row_factor, log_likelihood);
+            return hard_assign(group, shape_.n_components, best, has_noise(), row_factor, log_likelihood);
+        has_noise() ? soft_assign<true>(group, shape_.n_components, best, noise, row_factor, log_likelihood)
+                    : soft_assign<false>(group, shape_.n_components, best, noise, row_factor, log_likelihood);
     }
 
     bool has_noise() const { return noise_ > -__builtin_inf(); }

@@ -10,14 +10,14 @@ class ByComponent {
 public:
     static Index scratch_size(const Shape& shape) { return Layout(shape).size; }
 
-    ByComponent(const Shape& shape, const RowsView& rows, const double* operands, double* room)
+    ByComponent(const Shape& shape, const RowsView& rows, const double* operands, double* scratch)
         : d_(shape.n_features),
           K_(padded_components(shape)),
           rows_(rows),
           operands_(operands),
           conditioner_(shape, operands),
           layout_(shape),
-          room_(room) {}
+          scratch_(scratch) {}
 
     // Returns the number of rows in a batch. The number is limited, because the conditional covariances of all missing
     // values in a batch are stored.
@@ -27,7 +27,7 @@ public:
         return static_cast<int>(larger(Index{1}, smaller(Index{kBatchRows}, kMaxValues / size)));
     }
 
-    double* densities() { return room_ + layout_.densities; }
+    double* densities() { return scratch_ + layout_.densities; }
 
     // Computes the log densities of the rows, without log priors. pattern[i] is the index of row i's pattern of missing
     // values.
@@ -42,7 +42,7 @@ public:
                 const Vec constant = Vec::broadcast(static_cast<double>(p.n_present) * kLog2Pi);
                 for (Index v = 0; v < n_vectors; ++v) {
                     const Vec nats = conditioner_.condition(p, v, conditional(slot, v)) + constant;
-                    nats.store(room_ + layout_.constants + v * kLanes);
+                    nats.store(scratch_ + layout_.constants + v * kLanes);
                     const Index n = smaller(p.n_missing, p.n_present);
                     if (poll.is_cancelled(kLanes * (n + 3) * n * d_)) return false;
                 }
@@ -58,7 +58,7 @@ public:
             }
             for (Index v = 0; v < n_vectors; ++v) {
                 conditioner_.complete(p, v, conditional(slot, v), kBatchRows * kLanes, completed(v, 0, i));
-                const Vec constant = Vec::load(room_ + layout_.constants + v * kLanes);
+                const Vec constant = Vec::load(scratch_ + layout_.constants + v * kLanes);
                 fma(Vec::broadcast(-0.5), constant, conditioner_.element(conditioner_.layout().log_weight, 0, v))
                     .store(by_row(v, i));
             }
@@ -105,7 +105,7 @@ private:
     static constexpr int kSide = 4;
 
     struct Layout {
-        Index features, densities, by_row, completed, inverse, regression, covariance, constants, room, size;
+        Index features, densities, by_row, completed, inverse, regression, covariance, constants, vectors, size;
 
         explicit Layout(const Shape& shape) {
             const Index d = shape.n_features, K = padded_components(shape), rows = batch_rows(shape);
@@ -122,19 +122,20 @@ private:
             regression = carver.take(triangle(d) * K);
             covariance = carver.take(rows * triangle(d) * K);
             constants = carver.take(K);
-            room = carver.take(d * kLanes);
+            vectors = carver.take(d * kLanes);
             size = carver.size();
         }
     };
 
-    Index* features(int slot) { return reinterpret_cast<Index*>(room_ + layout_.features + slot * d_); }
-    double* by_row(Index v, int row) { return room_ + layout_.by_row + (v * kBatchRows + row) * kLanes; }
+    Index* features(int slot) { return reinterpret_cast<Index*>(scratch_ + layout_.features + slot * d_); }
+    double* by_row(Index v, int row) { return scratch_ + layout_.by_row + (v * kBatchRows + row) * kLanes; }
     double* completed(Index v, Index feature, int row) {
-        return room_ + layout_.completed + ((v * d_ + feature) * kBatchRows + row) * kLanes;
+        return scratch_ + layout_.completed + ((v * d_ + feature) * kBatchRows + row) * kLanes;
     }
     Conditional conditional(int slot, Index v) {
-        return {room_ + layout_.covariance + (slot * K_ + v * kLanes) * triangle(d_),
-                room_ + layout_.regression + v * triangle(d_) * kLanes, room_ + layout_.inverse, room_ + layout_.room};
+        return {scratch_ + layout_.covariance + (slot * K_ + v * kLanes) * triangle(d_),
+                scratch_ + layout_.regression + v * triangle(d_) * kLanes, scratch_ + layout_.inverse,
+                scratch_ + layout_.vectors};
     }
 
     // Subtracts half the squared distance, |W u|^2 / 2, from the log density of each of the first R rows of the batch.
@@ -231,7 +232,7 @@ private:
     const double* operands_;
     const Conditioner conditioner_;
     const Layout layout_;
-    double* room_;
+    double* scratch_;
     Pattern patterns_[kBatchRows];
     int slot_[kBatchRows];
 };

@@ -17,11 +17,11 @@ namespace gaussmix::GAUSSMIX_ISA::incomplete {
 
 class ByRow {
 public:
-    // Returns the number of doubles that an object of this class needs in `room`. This memory includes sums over the
+    // Returns the number of doubles that an object of this class needs in `scratch`. This memory includes sums over the
     // rows that were visited since the last call of `clear_sums`.
     static Index scratch_size(const Shape& shape) { return Layout(shape).size; }
 
-    ByRow(const Shape& shape, const RowsView& rows, const ErrorView& error, const double* operands, double* room)
+    ByRow(const Shape& shape, const RowsView& rows, const ErrorView& error, const double* operands, double* scratch)
         : shape_(shape),
           d_(shape.n_features),
           rows_(rows),
@@ -29,13 +29,13 @@ public:
           operands_(operands),
           operands_layout_(shape),
           layout_(shape),
-          room_(room) {}
+          scratch_(scratch) {}
 
     void clear_sums() {
-        for (Index i = 0; i < shape_.n_components * n_moments(d_) * kLanes; ++i) room_[layout_.sums + i] = 0;
+        for (Index i = 0; i < shape_.n_components * n_moments(d_) * kLanes; ++i) scratch_[layout_.sums + i] = 0;
     }
 
-    double* densities() { return room_ + layout_.densities; }
+    double* densities() { return scratch_ + layout_.densities; }
 
     // Reads the rows of a batch and computes their log densities without log priors. Returns false if the pass is
     // cancelled.
@@ -59,14 +59,14 @@ public:
         const Index K = padded_components(shape_), n = n_moments(d_);
         for (Index k = 0; k < shape_.n_components; ++k) {
             for (Index i = 0; i < n; ++i)
-                out[i * K + k] += lane_sum(Vec::load(room_ + layout_.sums + (k * n + i) * kLanes));
+                out[i * K + k] += lane_sum(Vec::load(scratch_ + layout_.sums + (k * n + i) * kLanes));
         }
     }
 
     // Writes, for each row, the mean and the covariance of the latent row (without measurement errors and missing
     // values) under the whole mixture. `densities` must hold responsibilities.
     bool write_posteriors(const Batch& batch, double* means, double* covariances, Poll& poll) {
-        double* sums = room_ + layout_.sums;
+        double* sums = scratch_ + layout_.sums;
         for (Index i = 0; i < n_moments(d_) * kLanes; ++i) sums[i] = 0;
         const auto row_mean = [&](Index i) { return sums + (1 + i) * kLanes; };
         const auto product = [&](Index i, Index j) { return sums + (1 + d_ + index(i, j)) * kLanes; };
@@ -87,9 +87,9 @@ public:
         if (!is_done) return false;
         for (int lane = 0; lane < batch.n_rows; ++lane) {
             const Index row = batch.row[lane];
-            const auto is_exact = [&](Index i) { return room_[layout_.exact + i * kLanes + lane] > 0; };
+            const auto is_exact = [&](Index i) { return scratch_[layout_.exact + i * kLanes + lane] > 0; };
             for (Index i = 0; i < d_; ++i) {
-                means[row * d_ + i] = is_exact(i) ? room_[layout_.rows + i * kLanes + lane] : row_mean(i)[lane];
+                means[row * d_ + i] = is_exact(i) ? scratch_[layout_.rows + i * kLanes + lane] : row_mean(i)[lane];
                 for (Index j = 0; j <= i; ++j) {
                     const double value = is_exact(i) || is_exact(j) ? 0 : product(i, j)[lane];
                     covariances[(row * d_ + i) * d_ + j] = covariances[(row * d_ + j) * d_ + i] = value;
@@ -186,7 +186,7 @@ private:
             const Vec responsibility = Vec::load(densities() + k * kLanes) * factor;
             if (!any(less(Vec::zero(), responsibility))) continue;
             find_posterior<D>(k);
-            double* sums = room_ + layout_.sums + k * n_moments(d) * kLanes;
+            double* sums = scratch_ + layout_.sums + k * n_moments(d) * kLanes;
             add_to(sums, responsibility);
             for (Index i = 0; i < d; ++i) add_to(sums + (1 + i) * kLanes, responsibility * part(layout_.mean, i));
             for_each_covariance<D>(k, [&](Index i, Index j, Vec covariance) {
@@ -198,9 +198,9 @@ private:
         return true;
     }
 
-    double* factors(Index k) { return room_ + layout_.factors + k * triangle(d_) * kLanes; }
-    double* solved(Index k) { return room_ + layout_.solved + k * d_ * kLanes; }
-    Vec part(Index where, Index i) const { return Vec::load(room_ + where + i * kLanes); }
+    double* factors(Index k) { return scratch_ + layout_.factors + k * triangle(d_) * kLanes; }
+    double* solved(Index k) { return scratch_ + layout_.solved + k * d_ * kLanes; }
+    Vec part(Index where, Index i) const { return Vec::load(scratch_ + where + i * kLanes); }
     static void add_to(double* sum, Vec x) { (Vec::load(sum) + x).store(sum); }
 
     Vec error(Index i, Index j) const {
@@ -217,12 +217,12 @@ private:
             for (Index i = 0; i < d_; ++i) {
                 const double x = value_at(rows_, row, i);
                 const bool is_present = x == x;
-                room_[layout_.rows + i * kLanes + lane] = is_present ? x : 0;
-                room_[layout_.present + i * kLanes + lane] = is_present;
+                scratch_[layout_.rows + i * kLanes + lane] = is_present ? x : 0;
+                scratch_[layout_.present + i * kLanes + lane] = is_present;
                 n_present[lane] += is_present;
                 // `read_errors` is also called for missing values, for which it must write zeros.
                 const double variance = read_errors(row, i, lane, is_present);
-                room_[layout_.exact + i * kLanes + lane] = is_present && !(variance > 0);
+                scratch_[layout_.exact + i * kLanes + lane] = is_present && !(variance > 0);
             }
         }
         constant_ = Vec::load(n_present) * Vec::broadcast(kLog2Pi);
@@ -233,9 +233,9 @@ private:
     double read_errors(Index row, Index i, int lane, bool is_present) {
         if (error_.data == nullptr) return 0;
         const Elements<double> elements{reinterpret_cast<const char*>(error_.data)};
-        double* out = room_ + layout_.error + lane;
+        double* out = scratch_ + layout_.error + lane;
         for (Index j = error_.is_full ? 0 : i; j <= i; ++j) {
-            const bool is_read = is_present && room_[layout_.present + j * kLanes + lane] > 0;
+            const bool is_read = is_present && scratch_[layout_.present + j * kLanes + lane] > 0;
             const Index at = row * error_.row_stride + i * error_.stride + j * error_.column_stride;
             out[index(i, j) * kLanes] = is_read ? elements[at] : 0;
         }
@@ -260,7 +260,7 @@ private:
         const double* mean = operands_ + operands_layout_.each_mean + k * d;
         const double* l = factors(k);
         const double* z = solved(k);
-        double* v = room_ + layout_.regressed + first * d * kLanes;
+        double* v = scratch_ + layout_.regressed + first * d * kLanes;
         Vec sum[count];
         GAUSSMIX_UNROLL for (int c = 0; c < count; ++c) sum[c] = Vec::zero();
         for (Index i = 0; i < d; ++i) {
@@ -284,7 +284,7 @@ private:
         GAUSSMIX_UNROLL for (int c = 0; c < count; ++c) {
             const Vec seen = part(layout_.rows, first + c) - Vec::broadcast(mean[first + c]);
             select(less(Vec::zero(), part(layout_.exact, first + c)), seen, sum[c])
-                .store(room_ + layout_.mean + (first + c) * kLanes);
+                .store(scratch_ + layout_.mean + (first + c) * kLanes);
         }
     }
 
@@ -306,8 +306,8 @@ private:
     void covariances(Index k, Index i, Index first, Use use) const {
         const Index d = features<D>();
         const double* covariance = operands_ + operands_layout_.each_covariance + k * triangle(d) + index(i, first);
-        const double* v = room_ + layout_.regressed + i * d * kLanes;
-        const double* scaled = room_ + layout_.regressed + (d + first) * d * kLanes;
+        const double* v = scratch_ + layout_.regressed + i * d * kLanes;
+        const double* scaled = scratch_ + layout_.regressed + (d + first) * d * kLanes;
         Vec sum[count];
         GAUSSMIX_UNROLL for (int c = 0; c < count; ++c) sum[c] = Vec::broadcast(covariance[c]);
         for (Index p = 0; p < d; ++p) {
@@ -330,7 +330,7 @@ private:
     const double* operands_;
     const Operands operands_layout_;
     const Layout layout_;
-    double* room_;
+    double* scratch_;
     Vec constant_ = Vec::zero();
 };
 

@@ -126,11 +126,11 @@ Vec factorise(Index any, double* a) {
 //
 // and the sweeps on all rows turn A into -A^-1. Returns log |det A|.
 template <int N>
-Vec invert_small(double* room) {
+Vec invert_small(double* matrix) {
     LogProduct det;
     Vec a[N * (N + 1) / 2];
     const auto at = [&](int i, int j) -> Vec& { return i >= j ? a[i * (i + 1) / 2 + j] : a[j * (j + 1) / 2 + i]; };
-    GAUSSMIX_UNROLL for (int i = 0; i < N * (N + 1) / 2; ++i) a[i] = Vec::load(room + i * kLanes);
+    GAUSSMIX_UNROLL for (int i = 0; i < N * (N + 1) / 2; ++i) a[i] = Vec::load(matrix + i * kLanes);
     GAUSSMIX_UNROLL for (int p = 0; p < N; ++p) {
         det.multiply(at(p, p));
         const Vec inverse = Vec::broadcast(1) / at(p, p), minus = Vec::zero() - inverse;
@@ -143,7 +143,7 @@ Vec invert_small(double* room) {
         GAUSSMIX_UNROLL for (int i = 0; i < N; ++i) at(i, p) = at(i, p) * inverse;
         at(p, p) = minus;
     }
-    GAUSSMIX_UNROLL for (int i = 0; i < N * (N + 1) / 2; ++i)(Vec::zero() - a[i]).store(room + i * kLanes);
+    GAUSSMIX_UNROLL for (int i = 0; i < N * (N + 1) / 2; ++i)(Vec::zero() - a[i]).store(matrix + i * kLanes);
     return det.value();
 }
 

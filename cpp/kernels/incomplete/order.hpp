@@ -28,12 +28,12 @@ inline void order(const RowsView& rows, Index first, Index last, Listener listen
                   std::uint16_t* indices, std::uint16_t* pattern) noexcept {
     const Index n_rows = last - first, n_words = pattern_words(rows.n_features);
     const OrderScratch layout(rows.n_features, n_rows);
-    char* room = static_cast<char*>(scratch);
-    std::uint64_t* patterns = reinterpret_cast<std::uint64_t*>(room + layout.patterns);  // the distinct patterns
+    char* bytes = static_cast<char*>(scratch);
+    std::uint64_t* patterns = reinterpret_cast<std::uint64_t*>(bytes + layout.patterns);  // the distinct patterns
     // hash table, in which each slot holds 1 + the index of a pattern, or 0 if the slot is free
-    std::uint32_t* table = reinterpret_cast<std::uint32_t*>(room + layout.table);
-    std::uint16_t* row_pattern = reinterpret_cast<std::uint16_t*>(room + layout.row_pattern);
-    std::uint32_t* starts = reinterpret_cast<std::uint32_t*>(room + layout.starts);
+    std::uint32_t* table = reinterpret_cast<std::uint32_t*>(bytes + layout.table);
+    std::uint16_t* row_pattern = reinterpret_cast<std::uint16_t*>(bytes + layout.row_pattern);
+    std::uint32_t* starts = reinterpret_cast<std::uint32_t*>(bytes + layout.starts);
     const auto are_equal = [&](const std::uint64_t* a, const std::uint64_t* b) {
         Index w = 0;
         while (w < n_words && a[w] == b[w]) ++w;

@@ -18,15 +18,15 @@ inline void add_products(Index d, const double* rows, double* out) {
     }
 }
 
-inline void pack(const Shape& shape, const ParametersView& parameters, Listener listener, double* room,
+inline void pack(const Shape& shape, const ParametersView& parameters, Listener listener, double* scratch,
                  void* out) noexcept {
     const Index d = shape.n_features, K = padded_components(shape);
     const Operands layout(shape);
     double* operands = static_cast<double*>(out);
     Poll poll(listener);
-    double* columns = room;
-    double* inverse = room + d * d;
-    double* product = room + 2 * d * d;
+    double* columns = scratch;
+    double* inverse = scratch + d * d;
+    double* product = scratch + 2 * d * d;
     const auto lanes = [&](Index part, Index row, Index k) -> double& { return operands[part + row * K + k]; };
     const auto set_both = [&](Index part, Index i, Index j, Index k, double value) {
         lanes(part, i * d + j, k) = lanes(part, j * d + i, k) = value;

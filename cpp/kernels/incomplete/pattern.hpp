@@ -48,14 +48,14 @@ struct Pattern {
     // covariance matrix of the observed features.
     bool uses_downdate() const { return 4 * n_missing <= 7 * n_present; }
 
-    // Returns the pattern of a row; `room` must have space for n_features indices.
-    static Pattern of(const RowsView& rows, Index row, Index* room) {
+    // Returns the pattern of a row; `out` must have space for n_features indices.
+    static Pattern of(const RowsView& rows, Index row, Index* out) {
         Index n_present = 0, end = rows.n_features;
         for (Index j = 0; j < rows.n_features; ++j) {
             const double x = value_at(rows, row, j);
-            room[x == x ? n_present++ : --end] = j;
+            out[x == x ? n_present++ : --end] = j;
         }
-        return {n_present, rows.n_features - n_present, room};
+        return {n_present, rows.n_features - n_present, out};
     }
 };
 
@@ -67,7 +67,7 @@ struct Conditional {
     // missing
     double* regression;
     double* inverse;  // scratch memory for a triangle by rows
-    double* room;     // scratch memory for n_features vectors
+    double* vectors;  // scratch memory for n_features vectors
 };
 
 class Conditioner {
@@ -83,14 +83,14 @@ public:
                 for (Index b = 0; b <= a; ++b)
                     precision(pattern.missing(a), pattern.missing(b), v).store(out.covariance + index(a, b) * kLanes);
             }
-            const Vec log_det = invert(n, out.covariance, out.room);
+            const Vec log_det = invert(n, out.covariance, out.vectors);
             return log_det - Vec::broadcast(2) * element(layout_.log_det, 0, v);
         }
         for (Index i = 0; i < o; ++i) {
             for (Index j = 0; j <= i; ++j)
                 covariance(pattern.present(i), pattern.present(j), v).store(out.inverse + index(i, j) * kLanes);
         }
-        const Vec log_det = invert(o, out.inverse, out.room);
+        const Vec log_det = invert(o, out.inverse, out.vectors);
         if (o > 0 && o <= 8) {
             with_constant(o, [&](auto count) { condition_on<decltype(count)::value>(pattern, v, out); });
         } else {
@@ -129,11 +129,11 @@ public:
         multiply(
             n, o, [&](Index a) { return precisions + pattern.missing(a) * d_ * K_; },
             [&](Index i) { return pattern.present(i) * K_; }, present,
-            [&](Index a, Vec sum) { (Vec::zero() - sum).store(c.room + a * kLanes); });
+            [&](Index a, Vec sum) { (Vec::zero() - sum).store(c.vectors + a * kLanes); });
         for (Index a = 0; a < n; ++a) {
             Vec sum = Vec::zero();
             for (Index b = 0; b < n; ++b)
-                sum = fma(Vec::load(c.covariance + index(a, b) * kLanes), Vec::load(c.room + b * kLanes), sum);
+                sum = fma(Vec::load(c.covariance + index(a, b) * kLanes), Vec::load(c.vectors + b * kLanes), sum);
             sum.store(u + pattern.missing(a) * stride);
         }
     }
@@ -179,11 +179,11 @@ private:
         for (Index a = 0; a < n; ++a) {
             double* row = out.regression + a * o * kLanes;
             for (Index j = 0; j < o; ++j)
-                covariance(pattern.missing(a), pattern.present(j), v).store(out.room + j * kLanes);
+                covariance(pattern.missing(a), pattern.present(j), v).store(out.vectors + j * kLanes);
             for (Index i = 0; i < o; ++i) {
                 Vec sum = Vec::zero();
                 for (Index j = 0; j < o; ++j)
-                    sum = fma(Vec::load(out.inverse + index(i, j) * kLanes), Vec::load(out.room + j * kLanes), sum);
+                    sum = fma(Vec::load(out.inverse + index(i, j) * kLanes), Vec::load(out.vectors + j * kLanes), sum);
                 sum.store(row + i * kLanes);
             }
             // Computes the conditional covariances S_ab - S_ao S_oo^-1 S_ob of missing feature a with all missing
@@ -192,7 +192,7 @@ private:
                 const double* other = out.regression + b * o * kLanes;
                 Vec sum = Vec::zero();
                 for (Index i = 0; i < o; ++i)
-                    sum = fma(Vec::load(other + i * kLanes), Vec::load(out.room + i * kLanes), sum);
+                    sum = fma(Vec::load(other + i * kLanes), Vec::load(out.vectors + i * kLanes), sum);
                 (covariance(pattern.missing(a), pattern.missing(b), v) - sum)
                     .store(out.covariance + index(a, b) * kLanes);
             }

@@ -18,7 +18,7 @@ public:
     static Index scratch_size(const Shape& shape) { return Layout(shape).size; }
 
     Run(const Shape& shape, const RowsView& rows, const RowWeightView& row_weight, const PriorView& prior,
-        const double* operands, Listener listener, double* room)
+        const double* operands, Listener listener, double* scratch)
         : shape_(shape),
           d_(shape.n_features),
           K_(padded_components(shape)),
@@ -29,12 +29,12 @@ public:
           conditioner_(shape, operands),
           listener_(listener),
           layout_(shape),
-          room_(room) {}
+          scratch_(scratch) {}
 
     // Begins a run whose pattern is the pattern of the given row; the row must have an observed value. Returns false if
     // the pass is cancelled.
     bool begin(Index row, bool has_moments, Poll& poll) {
-        pattern_ = Pattern::of(rows_, row, reinterpret_cast<Index*>(room_ + layout_.features));
+        pattern_ = Pattern::of(rows_, row, reinterpret_cast<Index*>(scratch_ + layout_.features));
         const Index n = pattern_.n_missing, o = pattern_.n_present;
         dense_ = {shape_.n_components, o, FactorShape::triangular, false, Rule::soft, Second::full};
         for (Index v = 0; v < K_ / kLanes; ++v) {
@@ -48,14 +48,14 @@ public:
         const Operands layout(shape_);
         for (Index k = 0; k < shape_.n_components; ++k) {
             for (Index i = 0; i < o; ++i)
-                room_[layout_.means + k * o + i] = operands_[layout.each_mean + k * d_ + pattern_.present(i)];
+                scratch_[layout_.means + k * o + i] = operands_[layout.each_mean + k * d_ + pattern_.present(i)];
         }
-        ParametersView parameters{room_ + layout_.log_scale, room_ + layout_.means, room_ + layout_.factors,
-                                  room_ + layout_.means};
+        ParametersView parameters{scratch_ + layout_.log_scale, scratch_ + layout_.means, scratch_ + layout_.factors,
+                                  scratch_ + layout_.means};
         parameters.log_noise_density = operands_[layout.noise];
-        kernels().pack(dense_, parameters, room_ + layout_.operands);
+        kernels().pack(dense_, parameters, scratch_ + layout_.operands);
         const Index n_sums = kernels().sizes(dense_).sums;
-        for (Index i = 0; i < n_sums; ++i) room_[layout_.sums + i] = 0;
+        for (Index i = 0; i < n_sums; ++i) scratch_[layout_.sums + i] = 0;
         return !poll.is_cancelled(K_ * d_ * d_);
     }
 
@@ -64,16 +64,17 @@ public:
     bool add(Index first, Index end) {
         const StepView task = view(first, end);
         const Index n_rows = end - first;
-        return kernels().step(task, room_ + layout_.operands, 0, n_rows, listener_, room_ + layout_.scratch,
-                              room_ + layout_.sums) == n_rows;
+        return kernels().step(task, scratch_ + layout_.operands, 0, n_rows, listener_, scratch_ + layout_.scratch,
+                              scratch_ + layout_.sums) == n_rows;
     }
 
     // Writes log p(x, k) of rows first .. end - 1 under all components k.
     void evaluate(Index first, Index end, double* out) {
         const StepView task = view(first, end);
-        double* results = room_ + layout_.results;
-        GAUSSMIX_DENSE_ISA::kKernels.evaluate(dense_, task.rows, Output::weighted_log_density, room_ + layout_.operands,
-                                              nullptr, 0, end - first, listener_, room_ + layout_.scratch, results);
+        double* results = scratch_ + layout_.results;
+        GAUSSMIX_DENSE_ISA::kKernels.evaluate(dense_, task.rows, Output::weighted_log_density,
+                                              scratch_ + layout_.operands, nullptr, 0, end - first, listener_,
+                                              scratch_ + layout_.scratch, results);
         const Index n = shape_.n_components;
         for (; first < end; ++first, results += n) {
             for (Index k = 0; k < n; ++k) out[row_at(rows_, first) * n + k] = results[k];
@@ -86,20 +87,21 @@ public:
         const Index o = pattern_.n_present, K = shape_.n_components;
         double n_distant, n_active, log_likelihood = 0, noise = 0;
         const MomentsView moments{
-            &log_likelihood,        &n_distant, &n_active, room_ + layout_.mass, room_ + layout_.first,
-            room_ + layout_.second, &noise};
-        kernels().unpack(dense_, room_ + layout_.sums, moments);
+            &log_likelihood,           &n_distant, &n_active, scratch_ + layout_.mass, scratch_ + layout_.first,
+            scratch_ + layout_.second, &noise};
+        kernels().unpack(dense_, scratch_ + layout_.sums, moments);
         alignas(64) double one[kLanes] = {log_likelihood}, other[kLanes] = {noise};
         totals.log_likelihood = totals.log_likelihood + Vec::load(one);
         totals.noise = totals.noise + Vec::load(other);
         for (Index v = 0; v < K_ / kLanes; ++v) {
             const Index count = smaller(Index{kLanes}, K - v * kLanes);
-            gather(room_ + layout_.mass + v * kLanes, 1, count, room_ + layout_.lane_mass);
+            gather(scratch_ + layout_.mass + v * kLanes, 1, count, scratch_ + layout_.lane_mass);
             for (Index i = 0; i < o; ++i) {
-                gather(room_ + layout_.first + v * kLanes * o + i, o, count, room_ + layout_.lane_first + i * kLanes);
+                gather(scratch_ + layout_.first + v * kLanes * o + i, o, count,
+                       scratch_ + layout_.lane_first + i * kLanes);
                 for (Index j = 0; j < o; ++j)
-                    gather(room_ + layout_.second + v * kLanes * o * o + i * o + j, o * o, count,
-                           room_ + layout_.lane_second + (i * o + j) * kLanes);
+                    gather(scratch_ + layout_.second + v * kLanes * o * o + i * o + j, o * o, count,
+                           scratch_ + layout_.lane_second + (i * o + j) * kLanes);
             }
             add_completed(v, sums + v * kLanes);
             if (poll.is_cancelled(kLanes * (d_ + 3) * d_ * d_ / 2)) return false;
@@ -110,7 +112,7 @@ public:
 private:
     struct Layout {
         Index features, factors, means, log_scale, operands, scratch, sums, rows, weights, indices, results;
-        Index factor, product, regression, covariance, room, mass, first, second, lane_mass, lane_first, lane_second,
+        Index factor, product, regression, covariance, vectors, mass, first, second, lane_mass, lane_first, lane_second,
             size;
 
         explicit Layout(const Shape& shape) {
@@ -142,7 +144,7 @@ private:
             product = carver.take(d * d * kLanes);
             regression = carver.take(K * d * d);
             covariance = carver.take(K * triangle(d));
-            room = carver.take(d * kLanes);
+            vectors = carver.take(d * kLanes);
             mass = carver.take(K);
             first = carver.take(K * d);
             second = carver.take(K * d * d);
@@ -159,7 +161,7 @@ private:
     // log densities. Leaves L^-1 and 1/D of the covariances L D L' of the observed features in `factor`.
     void find_marginals(Index v) {
         const Index o = pattern_.n_present;
-        double* factor = room_ + layout_.factor;
+        double* factor = scratch_ + layout_.factor;
         for (Index i = 0; i < o; ++i) {
             for (Index j = 0; j <= i; ++j)
                 conditioner_.covariance(pattern_.present(i), pattern_.present(j), v)
@@ -167,24 +169,24 @@ private:
         }
         const Vec nats = factorise<0>(o, factor) + Vec::broadcast(static_cast<double>(o) * kLog2Pi);
         fma(Vec::broadcast(-0.5), nats, conditioner_.element(conditioner_.layout().log_weight, 0, v))
-            .store(room_ + layout_.log_scale + v * kLanes);
+            .store(scratch_ + layout_.log_scale + v * kLanes);
         invert_unit(o, factor);
         for (Index i = 0; i < o; ++i) {
             const Vec scale = sqrt(Vec::load(factor + index(i, i) * kLanes));
             for (Index j = 0; j <= i; ++j) {
                 alignas(64) double lanes[kLanes];
                 (j == i ? scale : scale * Vec::load(factor + index(i, j) * kLanes)).store(lanes);
-                double* out = room_ + layout_.factors + v * kLanes * o * o + i * o + j;
+                double* out = scratch_ + layout_.factors + v * kLanes * o * o + i * o + j;
                 GAUSSMIX_UNROLL for (int k = 0; k < kLanes; ++k) out[k * o * o] = lanes[k];
             }
         }
     }
 
-    double* regression(Index v) { return room_ + layout_.regression + v * kLanes * d_ * d_; }
-    double* covariance(Index v) { return room_ + layout_.covariance + v * kLanes * triangle(d_); }
+    double* regression(Index v) { return scratch_ + layout_.regression + v * kLanes * d_ * d_; }
+    double* covariance(Index v) { return scratch_ + layout_.covariance + v * kLanes * triangle(d_); }
 
     Conditional conditional(Index v) {
-        return {covariance(v), regression(v), room_ + layout_.factor, room_ + layout_.room};
+        return {covariance(v), regression(v), scratch_ + layout_.factor, scratch_ + layout_.vectors};
     }
 
     static void gather(const double* from, Index stride, Index count, double* to) {
@@ -195,12 +197,12 @@ private:
     // file, and adds them to the sums of components 8 v .. 8 v + 7.
     void add_completed(Index v, double* sums) {
         const Index n = pattern_.n_missing, o = pattern_.n_present;
-        const double* first = room_ + layout_.lane_first;
-        const double* second = room_ + layout_.lane_second;
-        double* product = room_ + layout_.product;  // B M_oo (see the top of this file), [missing][observed]
+        const double* first = scratch_ + layout_.lane_first;
+        const double* second = scratch_ + layout_.lane_second;
+        double* product = scratch_ + layout_.product;  // B M_oo (see the top of this file), [missing][observed]
         const auto add = [&](Index moment, Vec x) { (Vec::load(sums + moment * K_) + x).store(sums + moment * K_); };
         const auto add_second = [&](Index i, Index j, Vec x) { add(1 + d_ + index(i, j), x); };
-        const Vec mass = Vec::load(room_ + layout_.lane_mass);
+        const Vec mass = Vec::load(scratch_ + layout_.lane_mass);
         add(0, mass);
         for (Index i = 0; i < o; ++i) {
             add(1 + pattern_.present(i), Vec::load(first + i * kLanes));
@@ -256,7 +258,7 @@ private:
     // priors of these rows.
     StepView view(Index first, Index end) {
         const Index o = pattern_.n_present;
-        double* cells = room_ + layout_.rows;
+        double* cells = scratch_ + layout_.rows;
         for (Index i = first; i < end; i += kLanes) {
             if ((i - first) % kGroupRows == 0)
                 Prefetch(rows_, i + kTileRows, 1).fetch_all();  // starts to load the rows of the next tile
@@ -269,13 +271,13 @@ private:
         task.shape = dense_;
         task.rows = {cells, false, end - first, o, 1, kTileRows, nullptr, nullptr};
         if (row_weight_.data != nullptr) {
-            double* weights = room_ + layout_.weights;
+            double* weights = scratch_ + layout_.weights;
             const Elements<double> elements{reinterpret_cast<const char*>(row_weight_.data)};
             for (Index i = first; i < end; ++i) weights[i - first] = elements[row_at(rows_, i) * row_weight_.stride];
             task.row_weight = {weights, 1};
         }
         if (prior_.table != nullptr) {
-            std::int32_t* indices = reinterpret_cast<std::int32_t*>(room_ + layout_.indices);
+            std::int32_t* indices = reinterpret_cast<std::int32_t*>(scratch_ + layout_.indices);
             for (Index i = first; i < end; ++i)
                 indices[i - first] = static_cast<std::int32_t>(prior_index(prior_, row_at(rows_, i)));
             task.prior = prior_;
@@ -294,7 +296,7 @@ private:
     const Conditioner conditioner_;
     const Listener listener_;
     const Layout layout_;
-    double* room_;
+    double* scratch_;
     Pattern pattern_{};
     Shape dense_{};
 };

@@ -16,7 +16,7 @@ from gaussmix._src.estimators.base import unchanged_on_failure
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit import after
 from gaussmix._src.fit.fit import BestRun, find_certificate
-from gaussmix._src.fit.fitted import Ending, FitResult, RowSummary
+from gaussmix._src.fit.fitted import Diagnosis, Ending, FitResult, RowSummary
 from gaussmix._src.fit.options.table import find_options
 from gaussmix._src.fit.plan import MIN_RIDGE_FRACTION, Plan
 from gaussmix._src.fit.problem import Problem
@@ -83,9 +83,31 @@ def apply_options(
 def make_fitted(best: BestRun, plan: Plan, row_summary: RowSummary, names: Sequence[str] | None) -> FitResult:
     """Return the result of a fit from its best run, and issue warnings about this run."""
     run, run_traces, problem, is_ridge_dropped = best
+    objective, skip_reason = problem.objective, plan.skip_reasons.get(plan.candidate)
+    scale, has_converged = objective.objective_scale, run.outcome is Outcome.CONVERGED
+    notes = _warn_and_diagnose(best, plan, names)
+    certificate = find_certificate(problem, run, run_traces, is_requested=plan.check_maximum)
+    ending = Ending.from_run(run, run_traces, plan.stopping, skip_reason, certificate, objective.objective_name, scale)
+    if plan.stopping.seeks_maximum and has_converged and certificate.is_maximum is False:
+        warn(ending.reason, ConvergenceWarning)
+    return FitResult(
+        run.model,
+        None if names is None else tuple(map(str, names)),
+        problem.data.raw_source.dtype,
+        converged=has_converged,
+        n_iter=run.trace.n_steps,
+        lower_bound=scale * run.trace.last_objective,
+        lower_bounds=[scale * each for each in run.trace.objective],
+        outcome=replace(ending, diagnostics=notes, is_ridge_dropped=is_ridge_dropped),
+        row_summary=row_summary,
+        array_like=problem.data.raw_source.array_like,
+    )
+
+
+def _warn_and_diagnose(best: BestRun, plan: Plan, names: Sequence[str] | None) -> list[Diagnosis]:
+    """Return the diagnostics of the best run, and issue warnings about this run."""
+    run, problem, skip_reason = best.final_state, best.problem, plan.skip_reasons.get(plan.candidate)
     rows, trace, objective = problem.data.raw_source, run.trace, problem.objective
-    scale, skip_reason = objective.objective_scale, plan.skip_reasons.get(plan.candidate)
-    has_converged = run.outcome is Outcome.CONVERGED
     n_distinct, distinct_note = count_distinct(rows, problem.n_components), None
     if n_distinct < problem.n_components:
         distinct_note = report.messages.distinct_rows_sentence(n_distinct, problem.n_components)
@@ -95,32 +117,16 @@ def make_fitted(best: BestRun, plan: Plan, row_summary: RowSummary, names: Seque
         constant = after.diagnostics.find_ridge_columns(run.model, objective.variance_floor, rows)
     is_rounded = bool((run.model.covariances.rounding_error > MIN_ROUNDING).any())
     is_unusual = is_rounded or bool(trace.frozen_components or trace.events or constant or distinct_note)
-    if is_unusual or skip_reason is not None or not has_converged:
+    if is_unusual or skip_reason is not None or run.outcome is not Outcome.CONVERGED:
         report.messages.warn_about_run(run, problem.data, names, skip_reason, objective.objective_name)
     if distinct_note and plan.candidate is None and (problem.ridge or len(constant) < rows.n_features):
         warn(distinct_note, report.messages.CollapseWarning)  # not in a model selection, where collapses are common
     if constant and not problem.ridge:  # No warning is needed if the user has set `reg_covar`.
         warn(report.messages.constant_sentence(run.model, constant, names))
     on_ridge = []
-    if not (distinct_note or is_ridge_dropped) and (has_ridge or problem.ridge == 0):
+    if not (distinct_note or best.is_ridge_dropped) and (has_ridge or problem.ridge == 0):
         on_ridge = report.messages.warn_of_ridge(problem, run.model, constant, names)
-    certificate = find_certificate(problem, run, run_traces, is_requested=plan.check_maximum)
-    ending = Ending.from_run(run, run_traces, plan.stopping, skip_reason, certificate, objective.objective_name, scale)
-    if plan.stopping.seeks_maximum and has_converged and certificate.is_maximum is False:
-        warn(ending.reason, ConvergenceWarning)
-    notes = [*(after.diagnostics.diagnose_run(run, constant, names, distinct_note) if is_unusual else ()), *on_ridge]
-    return FitResult(
-        run.model,
-        None if names is None else tuple(map(str, names)),
-        rows.dtype,
-        converged=has_converged,
-        n_iter=trace.n_steps,
-        lower_bound=scale * trace.last_objective,
-        lower_bounds=[scale * each for each in trace.objective],
-        outcome=replace(ending, diagnostics=notes, is_ridge_dropped=is_ridge_dropped),
-        row_summary=row_summary,
-        array_like=rows.array_like,
-    )
+    return [*(after.diagnostics.diagnose_run(run, constant, names, distinct_note) if is_unusual else ()), *on_ridge]
 
 
 def count_distinct(source: Source, max_rows: int) -> int:

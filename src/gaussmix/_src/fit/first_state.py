@@ -119,7 +119,7 @@ class FirstState:
             plan.rng.bit_generator.state = before
             return None
         if problem.ridge is None:
-            data.remember_ridge(fits.ridge[0])
+            vars(data)["default_ridge"] = fits.ridge[0]  # fills the cached property, so that no column is sorted again
         objectives = tuple(history.log_likelihood)
         search = None
         if self._is_searched and fits.search is not None and fits.search[0, 0] >= 0:

@@ -129,10 +129,6 @@ class TrainingData:
             sample = replace(sample, weight=sample.weight * self.weight_unit)
         return automatic_ridge(sample, 0.0 if self.trimming is None else self.trimming.fraction)
 
-    def remember_ridge(self, ridge: Array) -> None:
-        """Store the automatic ridge that the C++ core computed, so that the columns are not sorted again."""
-        vars(self)["default_ridge"] = ridge
-
     def likelihood_objective(self, ridge: float | None) -> Objective:
         """Return the likelihood with `ridge` (None for the automatic ridge) on each variance, in squared data units."""
         return Objective(self.default_ridge if ridge is None else np.full(self.raw_source.n_features, ridge))

@@ -29,7 +29,6 @@ from gaussmix._src.fit.plan import (
     Plan,
     Start,
     StartDraw,
-    fit_settings,
     is_scaled,
     label_settings,
     search_stopping,
@@ -111,7 +110,7 @@ class FirstState:
             settings = None if settings is None else settings._replace(unit=partition.unit)
         else:
             n_features = problem.source.n_features
-            settings = fit_settings(start, family, n_components, n_features, problem.ridge, plan.stopping, plan.rng)
+            settings = plan.core_settings(start, family, n_components, n_features, problem.ridge)
         groups = RowGroups.from_block(block, data.weight_unit)
         fits = None if settings is None else problem.engine.fit_many(groups, settings)
         history = None if fits is None else fits.run_history()

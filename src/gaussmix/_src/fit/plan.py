@@ -167,6 +167,46 @@ class Plan:
             starts = [start for start, again in zip(starts, is_again, strict=True) if start != names[0] or not again]
         return replace(self, starts=starts, fallback_start=fallback_start)
 
+    def core_settings(
+        self, start: object, family: Family, n_components: int, n_features: int, ridge: float | None, n_starts: int = 1
+    ) -> FitSettings | None:
+        """Return settings for a fit in one call of the C++ core; None if the C++ core can't make this initialisation.
+
+        With callbacks or a subclass of `StopRule`, the fit in the core ends after the first M-step.
+
+        Parameters
+        ----------
+        start : initialisation.
+        family, n_components, n_features : covariance structure and size of the mixture.
+        ridge : number that is added to every variance, in squared units of the data; None for the automatic ridge.
+        n_starts : number of runs; the run with the highest likelihood is the result.
+        """
+        name = start if isinstance(start, str) else ""
+        if name == AUTO:
+            name = "search" if is_auto_search(n_components, self.stopping) else SCALED_KMEANS
+        may_search = name == "search"
+        n_passes = _KMEANS_PASSES.get(name)
+        if n_passes is None or family.algebra is None or family.has_alternatives:
+            return None
+        ridges = None if ridge is None else np.full(n_features, ridge)
+        em_settings = _em_settings(ridges, self.stopping)
+        if may_search and (n_components == 1 or not em_settings.max_steps):
+            return None
+        n_candidates = count_candidates(n_components)
+        uniform, rngs = np.empty((n_starts, 1 + (n_components - 1) * n_candidates)), []
+        for draws in uniform:
+            self.rng.random(out=draws)
+            if may_search:
+                rngs.append(np.random.default_rng(int(self.rng.integers(2**63))))
+        kmeans, search = KMeansSettings(n_candidates, uniform, n_passes, LLOYD_TOLERANCE, is_scaled(name, family)), None
+        if may_search:
+            last_rule = search_stopping(self.stopping)
+            final_limits = last_rule.tolerance, last_rule.max_steps
+            search = core_search_settings(family, n_components, n_features, final_limits, rngs)
+        return FitSettings(
+            family.algebra, n_components, kmeans, em_settings, RIDGE_FRACTION, RIDGE_TRIM_FRACTION, MIN_SPREAD, search
+        )
+
 
 def search_stopping(stopping: StopRule, n_steps: float = math.inf) -> StopRule:
     """Return the stopping rule for EM after a split-and-merge search that followed `n_steps` EM steps."""
@@ -187,54 +227,6 @@ def is_auto_search(n_components: int, stopping: StopRule) -> bool:
 
 # Maximum number of k-means passes in each initialisation of the C++ core (a search begins with k-means).
 _KMEANS_PASSES = {"k-means++": 0, **dict.fromkeys(("kmeans", "search", SCALED_KMEANS), MAX_LLOYD_PASSES)}
-
-
-def fit_settings(
-    init_params: object,
-    family: Family,
-    n_components: int,
-    n_features: int,
-    ridge: float | None,
-    stopping: StopRule,
-    rng: np.random.Generator,
-    n_starts: int = 1,
-) -> FitSettings | None:
-    """Return settings for a fit in one call of the C++ core; None if the C++ core can't make this initialisation.
-
-    Parameters
-    ----------
-    init_params : value of the parameter `init_params`, for example the name of an initialisation.
-    family, n_components, n_features : covariance structure and size of the mixture.
-    ridge : number that is added to every variance, in squared units of the data; None for the automatic ridge.
-    stopping : stopping rule of EM. With callbacks or a subclass of `StopRule`, the fit ends after the first M-step.
-    rng : random generator for the draws of the initialisations.
-    n_starts : number of runs; the run with the highest likelihood is the result.
-    """
-    name = init_params if isinstance(init_params, str) else ""
-    if name == AUTO:
-        name = "search" if is_auto_search(n_components, stopping) else SCALED_KMEANS
-    may_search = name == "search"
-    n_passes = _KMEANS_PASSES.get(name)
-    if n_passes is None or family.algebra is None or family.has_alternatives:
-        return None
-    ridges = None if ridge is None else np.full(n_features, ridge)
-    em_settings = _em_settings(ridges, stopping)
-    if may_search and (n_components == 1 or not em_settings.max_steps):
-        return None
-    n_candidates = count_candidates(n_components)
-    uniform, rngs = np.empty((n_starts, 1 + (n_components - 1) * n_candidates)), []
-    for start in uniform:
-        rng.random(out=start)
-        if may_search:
-            rngs.append(np.random.default_rng(int(rng.integers(2**63))))
-    kmeans, search = KMeansSettings(n_candidates, uniform, n_passes, LLOYD_TOLERANCE, is_scaled(name, family)), None
-    if may_search:
-        last_rule = search_stopping(stopping)
-        final_limits = last_rule.tolerance, last_rule.max_steps
-        search = core_search_settings(family, n_components, n_features, final_limits, rngs)
-    return FitSettings(
-        family.algebra, n_components, kmeans, em_settings, RIDGE_FRACTION, RIDGE_TRIM_FRACTION, MIN_SPREAD, search
-    )
 
 
 def label_settings(

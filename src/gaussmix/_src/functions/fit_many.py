@@ -26,7 +26,7 @@ from gaussmix._src.families.base import Family, check_features
 from gaussmix._src.fit.options.base import FitOptions
 from gaussmix._src.fit.options.table import find_options
 from gaussmix._src.fit.parallel import map_parallel
-from gaussmix._src.fit.plan import MIN_RIDGE_FRACTION, fit_settings
+from gaussmix._src.fit.plan import MIN_RIDGE_FRACTION, Plan
 from gaussmix._src.mixture.mixtures import Mixtures
 from gaussmix._src.numerics.arrays import Array, Indices
 from gaussmix._src.numerics.factorise import MIN_ROUNDING
@@ -191,7 +191,7 @@ class _ManyFits:
             warn(check_features(self.template.covariance_type, rows.shape[1]))
         if isinstance(self.template, BayesianGaussianMixture):
             return None
-        n_components, family, stopping, ridge, _ = self.template._settings()
+        n_components, family, stopping, ridge, starts = self.template._settings()
         n_init = CHECKS["n_init"](self.template.n_init)
         engine, init = self.template._engine(), self.template.init_params
         if len(rows):
@@ -200,7 +200,8 @@ class _ManyFits:
         if not len(rows) or (uses and not (uses == {_PRECISION_WEIGHTS} and self.groups.row_weight is None)):
             return None
         rng, (groups, indices) = check_seed(self.template.random_state), self.groups.pack_for_core()
-        settings = fit_settings(init, family, n_components, rows.shape[1], ridge, stopping, rng, n_init)
+        plan = Plan(starts, rng, stopping)
+        settings = plan.core_settings(init, family, n_components, rows.shape[1], ridge, n_init)
         if settings is None or not settings.em_settings.max_steps:
             return None
         fits = engine.fit_many(groups, settings)

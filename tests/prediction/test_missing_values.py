@@ -64,6 +64,10 @@ def test_detector_caches_the_last_marginals(rng):
     again = np.array([row for row in X_nan if np.flatnonzero(~np.isnan(row)).tobytes() in ids])
     assert (detector.predict(again) == np.where(detector.p_values(again) < 0.05, -1, 1)).all()
     assert {seen: id(marginal) for seen, marginal in mixture._marginal_cache.items()} == ids
+    used = next(iter(mixture._marginal_cache))
+    detector.p_values(again[[np.flatnonzero(~np.isnan(row)).tobytes() == used for row in again]])
+    detector.p_values(X_nan[[np.flatnonzero(~np.isnan(row)).tobytes() not in ids for row in X_nan]])
+    assert used in mixture._marginal_cache
 
 
 @pytest.mark.heavy

@@ -26,8 +26,8 @@ class Marginals:
     """The marginals of a mixture for the observed features of rows.
 
     Successive marginals with the same number of features share the random points for density levels, because drawing
-    these points takes most of the time. The mixture caches the most recently computed marginals. Results are the same
-    as results of `mixture.marginal(seen)`.
+    these points takes most of the time. The mixture caches the most recently used marginals. Results are the same as
+    results of `mixture.marginal(seen)`.
     """
 
     mixture: Mixture
@@ -38,13 +38,13 @@ class Marginals:
         if seen.size == self.mixture.n_features:
             return self.mixture
         cache, key = self.mixture._marginal_cache, seen.tobytes()
-        if (marginal := cache.get(key)) is None:
+        if (marginal := cache.pop(key, None)) is None:
             marginal = self.mixture.marginal(seen)
             if marginal._exact_levels is None:
                 vars(marginal)["_usual_levels"] = self._levels(marginal)
             for oldest in list(cache)[: 1 - _MAX_CACHED]:  # a list, because another thread may change the cache
                 cache.pop(oldest, None)
-            cache[key] = marginal
+        cache[key] = marginal  # the last key of the cache is the most recently used one
         return marginal
 
     def _levels(self, marginal: Mixture) -> LevelSample:

@@ -349,7 +349,7 @@ class Masses(MixtureBase):
 
     @cached_property
     def _marginal_cache(self) -> dict[bytes, Self]:
-        """Return a cache of the last marginals that `Marginals` has computed, by the bytes of the feature indices."""
+        """Return a cache of the marginals that `Marginals` used last, by the bytes of the feature indices."""
         return {}
 
     @cached_property

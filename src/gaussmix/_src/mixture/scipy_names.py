@@ -19,8 +19,9 @@ from gaussmix._src.mixture.parts.conditionals import Conditionals
 from gaussmix._src.mixture.parts.parts import Parts
 from gaussmix._src.numerics.arrays import Array
 
-_OF_ESTIMATORS = {"predict_proba": "responsibilities", "score_samples": "log_density", "ppf": "quantile"}
-_OF_ESTIMATORS |= {f"{name}_": name for name in ("weights", "means", "covariances")}
+# Attributes of `Mixture` by the names that they have in scikit-learn or SciPy.
+_REPLACEMENTS = {"predict_proba": "responsibilities", "score_samples": "log_density", "ppf": "quantile"}
+_REPLACEMENTS |= {f"{name}_": name for name in ("weights", "means", "covariances")}
 
 
 class SciPyNames(Conditionals, Parts, Masses):
@@ -29,8 +30,8 @@ class SciPyNames(Conditionals, Parts, Masses):
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            if name in _OF_ESTIMATORS:
-                raise AttributeError(f"Mixture has no {name}. Use {_OF_ESTIMATORS[name]}.", name=name, obj=None)
+            if name in _REPLACEMENTS:
+                raise AttributeError(f"Mixture has no {name}. Use {_REPLACEMENTS[name]}.", name=name, obj=None)
             return object.__getattribute__(self, name)  # raises the usual AttributeError of Python
 
     def pdf(self, x: ArrayLike) -> Array:

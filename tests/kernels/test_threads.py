@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from gaussmix._src.numerics.threads import allowed, cached_property, granted, limit_threads
+from gaussmix._src.numerics.threads import allowed_threads, cached_property, default_threads, limit_threads
 
 
 @pytest.mark.heavy(n_default=1)
@@ -55,10 +55,10 @@ def test_concurrent_steps_have_the_same_bits(target, make_problem, same_bits):
 def test_limit_threads_ends_with_its_with_block():
     with limit_threads(2):
         with limit_threads(3):
-            assert allowed(8) == 2
-        assert allowed(8) == granted() == 2
-    assert allowed(8) == 8
-    assert granted() == 1
+            assert allowed_threads(8) == 2
+        assert allowed_threads(8) == default_threads() == 2
+    assert allowed_threads(8) == 8
+    assert default_threads() == 1
 
 
 def test_a_cached_property_does_not_block_other_objects():

@@ -590,9 +590,9 @@ def test_executors_without_this_version_of_gaussmix_are_reported(spark, monkeypa
             match=rf"^A Spark executor has no {module}\. Install gaussmix {package_version()} and what it needs on all "
             r"executors\. If they have it, .* set PYSPARK_PYTHON before the session begins, on this machine to sys",
         ):
-            jobs.answered(frame.mapInArrow(partial(lack, module=module), "a double"), "fail")
+            jobs.run_job(frame.mapInArrow(partial(lack, module=module), "a double"), "fail")
     with pytest.raises(PythonException, match="No module named 'of_the_user'"):
-        jobs.answered(frame.mapInArrow(partial(lack, module="of_the_user"), "a double"), "fail")
+        jobs.run_job(frame.mapInArrow(partial(lack, module="of_the_user"), "a double"), "fail")
 
 
 def test_a_deleted_file_is_reported(spark, whole, tmp_path):
@@ -619,7 +619,7 @@ def test_results_larger_than_the_limit_of_spark_raise_memory_error(spark):
 
     large = spark.range(0, 4, 1, 4).mapInArrow(make, "content binary")
     with pytest.raises(MemoryError, match=r"exceed spark\.driver\.maxResultSize\. Raise this limit"):
-        jobs.answered(large, "come to the driver")
+        jobs.run_job(large, "come to the driver")
 
 
 def test_max_time_ends_a_wait_for_executors(spark, ragged, monkeypatch):

@@ -49,7 +49,7 @@ class NoiseComponent:
         """Return the logs of the box's side lengths, (n_features,); None if only the volume is known."""
         return None if self.bounds is None else log(self.bounds[1] - self.bounds[0])
 
-    def weighing(self, weight: float) -> NoiseComponent:
+    def with_weight(self, weight: float) -> NoiseComponent:
         """Return a noise component with the same volume and the weight `weight`."""
         return replace(self, weight=weight)
 

@@ -244,7 +244,7 @@ def structure(more: str, default: str) -> Decorator:
     return lambda callback: added(option("--n-factors", factors, check=parsing.counts, metavar="Q")(callback))
 
 
-def choosing(callback: Callback) -> Callback:
+def candidate_options(callback: Callback) -> Callback:
     """Add the options -k and --structure to a subcommand that compares several mixtures of the same table."""
     help = "Numbers of components to try: 3, 1:6 or 2,4,8."
     count = option("-k counts", help, check=parsing.counts, default="1:9", metavar="K")

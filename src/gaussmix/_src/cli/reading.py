@@ -51,7 +51,7 @@ class Reading:
         """Open the table `data` with all columns and rows; raise BadTable or OSError."""
         return open_table(data, self.format, self.dialect)
 
-    def counting(self, table: Files, without: Collection[str]) -> list[str]:
+    def row_number_columns(self, table: Files, without: Collection[str]) -> list[str]:
         """Return the columns that contain only row numbers, and print a notice about each of these columns.
 
         A column of row numbers is used as a feature only if the user names the column.
@@ -69,7 +69,7 @@ class Reading:
         """Return the columns named by the user, or all numeric columns; print notices about omitted columns."""
         if self.columns:
             return self.columns
-        rest = table.without([*self.exclude, *self.counting(table, without)])
+        rest = table.without([*self.exclude, *self.row_number_columns(table, without)])
         names = rest.numeric_names(without)
         taken = {*names, *without}
         others = {name: rest.schema.field(name).type for name in rest.names if name not in taken}

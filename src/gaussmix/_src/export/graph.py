@@ -70,7 +70,7 @@ class Graph:
             graph.set_output("probabilities", probabilities, graph.dtype, coefficients.mixture.n_components)
         log_density = graph.add("Squeeze", column, graph.integers([1]))
         if coefficients.offset is not None:
-            graph.sides(log_density, coefficients.offset)
+            graph.add_inlier_labels(log_density, coefficients.offset)
         graph.set_output("log_density", log_density, graph.dtype)
         if coefficients.offset is not None:
             graph.set_output("p_value", graph.p_values(log_density, coefficients.mixture), graph.dtype)
@@ -110,7 +110,7 @@ class Graph:
             label = self.add("Where", self.add("Equal", label, last), self.constant(np.array(-1, np.int64)), label)
         self.set_output("label", label, np.dtype(np.int64))
 
-    def sides(self, log_density: str, offset: float) -> None:
+    def add_inlier_labels(self, log_density: str, offset: float) -> None:
         """Add the output "label" of a detector: 1 for an inlier, −1 for an outlier."""
         is_outlier = self.add("Less", log_density, self.real(offset))
         sides = self.constant(np.array(-1, np.int64)), self.constant(np.array(1, np.int64))

@@ -203,4 +203,4 @@ class Problem:
         noise = self.data.noise
         if noise is None or model.noise is None:
             return model
-        return replace(model, noise=noise.weighing(model.noise.weight))
+        return replace(model, noise=noise.with_weight(model.noise.weight))

@@ -60,7 +60,7 @@ def unpack(file: BinaryIO, format: str = FORMAT) -> tuple[Header, Tensors]:
     Raises `Damaged` if the file has a different format or has changed since it was written, and OSError if it can't be
     read.
     """
-    beginning = _beginning(file)
+    beginning = _read_header_bytes(file)
     header, seal = _header(beginning[8:], format)
     try:
         stored = deserialize(beginning + file.read())  # type: ignore[no-untyped-call]
@@ -75,7 +75,7 @@ def unpack(file: BinaryIO, format: str = FORMAT) -> tuple[Header, Tensors]:
 def has_format(file: BinaryIO, format: str) -> bool:
     """Return whether a file has the given format; only the header of the file is read."""
     try:
-        _header(_beginning(file)[8:], format)
+        _header(_read_header_bytes(file)[8:], format)
     except Damaged:
         return False
     return True
@@ -93,7 +93,7 @@ def _damaged_file_error() -> Damaged:
     return Damaged("it is damaged or truncated, or not a model at all")
 
 
-def _beginning(file: BinaryIO) -> bytes:
+def _read_header_bytes(file: BinaryIO) -> bytes:
     """Read the beginning of a file, which consists of the length of the header and the header itself."""
     start = file.read(9)
     if not start:

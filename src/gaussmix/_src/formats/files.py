@@ -135,7 +135,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             yield file
         return
     target = Path(os.path.realpath(path))
-    temporary = target.with_name(f"{_beginning(target)}{secrets.token_hex(8)}.tmp")
+    temporary = target.with_name(f"{_temporary_prefix(target)}{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("xb") as file:
             yield file
@@ -158,11 +158,11 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 def remove_unfinished(path: str | os.PathLike[str]) -> None:
     """Remove temporary files for `path` that killed processes left; no other process may be writing to `path`."""
     target = Path(os.path.realpath(path))
-    for temporary in target.parent.glob(f"{escape(_beginning(target))}{'[0-9a-f]' * 16}.tmp"):
+    for temporary in target.parent.glob(f"{escape(_temporary_prefix(target))}{'[0-9a-f]' * 16}.tmp"):
         with suppress(OSError):
             temporary.unlink()
 
 
-def _beginning(target: Path) -> str:
+def _temporary_prefix(target: Path) -> str:
     """Return the text with which the names of all temporary files for `target` begin."""
     return f".{target.name[:100]}."

@@ -94,7 +94,7 @@ def compare(
             raise ParameterTypeError(f"fits[{name!r}] must be a GaussianMixture or GaussianMixtureIC, not {fit!r:.50}.")
     if not fits:
         raise ValueError("fits is empty. Pass at least one fitted estimator.")
-    rows, weight, error = _present(X, sample_weight, X_error)
+    rows, weight, error = _without_weight_0(X, sample_weight, X_error)
     summaries = [fit.summary(rows, weight, X_error=error) for fit in fits.values()]
     for (name, fit), summary in zip(fits.items(), summaries, strict=True):
         if "icl" not in summary.statistics:
@@ -119,7 +119,7 @@ def compare(
     )
 
 
-def _present(X: Any, sample_weight: ArrayLike | None, error: ArrayLike | None) -> tuple[Any, ...]:
+def _without_weight_0(X: Any, sample_weight: ArrayLike | None, error: ArrayLike | None) -> tuple[Any, ...]:
     """Return X, the checked weights and the measurement errors, all without the rows of weight 0."""
     weight = None if sample_weight is None else check_row_weight(sample_weight, _num_samples(X))
     if weight is None or weight.all():

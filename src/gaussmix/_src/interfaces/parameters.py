@@ -83,10 +83,10 @@ class Parameters:
             return self.means[widest] + reach[widest] * np.outer([-1.0, 1.0], sides[widest])
 
     @cached_property
-    def middle(self) -> Array | None:
+    def common_centre(self) -> Array | None:
         """Return the mean of the component means, (n_features,), if all of these are near this mean; otherwise None."""
-        middle = self.means.mean(axis=0)
-        return middle if self.is_common_centre(middle) else None
+        centre = self.means.mean(axis=0)
+        return centre if self.is_common_centre(centre) else None
 
     def is_common_centre(self, centre: Array) -> bool:
         """Return whether all means are near enough to `centre` (n_features,) to whiten rows about this centre."""

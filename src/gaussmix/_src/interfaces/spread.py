@@ -11,7 +11,7 @@ from gaussmix._src.interfaces.moment_spec import AssignmentRule, Second
 from gaussmix._src.numerics.arrays import Array, Rows
 from gaussmix._src.numerics.core import native_target
 from gaussmix._src.numerics.rows import unit_of_weights
-from gaussmix._src.numerics.threads import granted
+from gaussmix._src.numerics.threads import default_threads
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +88,6 @@ def _sums(rows: Rows, row_weight: Array | None, about: Array, second: Second) ->
     about_point = None if second is Second.NONE else anchor
     unread = None, np.zeros(1), np.zeros_like(anchor), 0, np.ones(1)  # placeholders that the C++ core does not read
     _, mass, first, squares, *_ = native_target().step(
-        rows, row_weight, labels, *unread, about_point, AssignmentRule.ASSIGNMENT, second, granted()
+        rows, row_weight, labels, *unread, about_point, AssignmentRule.ASSIGNMENT, second, default_threads()
     )
     return float(mass[0]), first[0], None if squares is None else squares[0]

@@ -96,7 +96,7 @@ def _ellipses(mixture: MixtureBase, drawn: Indices) -> tuple[str, str]:
     reach = 1.1 * RADIUS * np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
     box = None if mixture.noise is None or mixture.noise.bounds is None else mixture.noise.bounds[:, :2]
     low, high = _range(means - reach, means + reach, box)
-    scale = _room() / (high - low) * [1, -1]  # in SVG, y decreases upwards
+    scale = _plot_size() / (high - low) * [1, -1]  # in SVG, y decreases upwards
     centres = (means - low) * scale + [_LEFT, HEIGHT - _BOTTOM]
     shapes = [] if box is None else [_rectangle((box - low) * scale + [_LEFT, HEIGHT - _BOTTOM])]
     for k, centre, covariance in zip(drawn.tolist(), centres, covariances * scale[:, None] * scale, strict=True):
@@ -129,7 +129,7 @@ def _curves(mixture: MixtureBase, drawn: Indices) -> tuple[str, str]:
     if mixture.noise is not None and mixture.noise.bounds is not None:
         inside = (x >= mixture.noise.bounds[0, 0]) & (x <= mixture.noise.bounds[1, 0])
         whole = whole + np.where(inside, np.exp(mixture.noise.log_density), 0.0)
-    across, up = _room() / [high - low, 1.08 * whole.max() or 1.0]  # the curve is 0 if noise has weight 1
+    across, up = _plot_size() / [high - low, 1.08 * whole.max() or 1.0]  # the curve is 0 if noise has weight 1
     pixels = _LEFT + (x - low) * across
     curves = zip(drawn.tolist(), parts, strict=True)
     shapes = [_line(pixels, HEIGHT - _BOTTOM - part * up, 1.0, color_of(k)) for k, part in curves]
@@ -141,7 +141,7 @@ def _curves(mixture: MixtureBase, drawn: Indices) -> tuple[str, str]:
     return "".join(shapes) + _ends(name, low, high), f"The density of {name}, thick, and its components"
 
 
-def _room() -> Array:
+def _plot_size() -> Array:
     """Return the width and height of the area inside the axes, in pixels."""
     return np.array([WIDTH - _LEFT - _EDGE, HEIGHT - _BOTTOM - _EDGE])
 

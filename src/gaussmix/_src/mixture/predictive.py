@@ -183,19 +183,19 @@ class Regression:
     def quantiles(self, block: Block, levels: Array) -> Array:
         """Return quantiles of each target y given x, (n_rows, n_targets, n_quantiles)."""
 
-        def alone(targets: Mixture) -> Array:
+        def from_targets(targets: Mixture) -> Array:
             return np.stack([targets.marginal([j]).quantile(levels) for j in range(targets.n_features)])
 
-        return self._by_pattern(block, lambda task, rows: task._predictive(rows).quantiles(levels), alone)
+        return self._by_pattern(block, lambda task, rows: task._predictive(rows).quantiles(levels), from_targets)
 
     def _by_pattern(
-        self, block: Block, method: Callable[[Regression, Rows], Array], alone: Callable[[Mixture], Array]
+        self, block: Block, method: Callable[[Regression, Rows], Array], from_targets: Callable[[Mixture], Array]
     ) -> Array:
         """Call `method` for each group of rows with the same missing features, using the marginal mixture of
         the observed features.
 
-        The result has shape (n_rows, …). If all predictors of a row are missing, `alone` computes the result from the
-        marginal mixture of the targets.
+        The result has shape (n_rows, …). If all predictors of a row are missing, `from_targets` computes the result
+        from the marginal mixture of the targets.
         """
         rows = self._predictors(block)
         missing = np.isnan(rows)
@@ -209,7 +209,7 @@ class Regression:
                 task = replace(self, mixture=marginal, targets=targets)
                 parts.append(method(task, np.ascontiguousarray(rows[np.ix_(indices, seen)])))
             else:
-                same = alone(marginal)
+                same = from_targets(marginal)
                 parts.append(np.broadcast_to(same, (len(indices), *same.shape)))
         order = np.argsort(np.concatenate([indices for indices, _ in groups]), kind="stable")
         return np.asarray(np.concatenate(parts)[order])

@@ -23,7 +23,7 @@ def sample(model: Model, n_rows: int, rng: Rng, component: int | None, engine: E
     count, source = check_count("n_rows", n_rows, 0), generator(rng)
     check_array_size("n_rows", count, model.n_features)
     noise = model.noise if component is None else None
-    weights = model.without_noise.weights if component is None else alone(component, model.n_components)
+    weights = model.without_noise.weights if component is None else one_component_weights(component, model.n_components)
     rows, labels = draw(weights, model.means, model.whitening, count, source, engine)
     return (rows, labels) if noise is None else _with_noise(rows, labels, noise, source)
 
@@ -47,7 +47,7 @@ def _with_noise(rows: Array, labels: Labels, noise: NoiseComponent, rng: np.rand
     return rows, labels
 
 
-def alone(component: int, n_components: int) -> Array:
+def one_component_weights(component: int, n_components: int) -> Array:
     """Return weights (n_components,), 1 for `component` and 0 for all others; raises TypeError or ValueError."""
     if isinstance(component, bool) or not isinstance(component, int | np.integer):
         raise ParameterTypeError(f"component must be an index, counted from 0, not {component!r:.60}.")

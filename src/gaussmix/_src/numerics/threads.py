@@ -31,7 +31,7 @@ else:
 def limit_threads(n_threads: int) -> Iterator[None]:
     """Limit the number of threads of every call of the C++ core by this Python thread in the `with` block."""
     before = vars(_limit).copy()
-    _limit.n_threads = allowed(n_threads)
+    _limit.n_threads = allowed_threads(n_threads)
     try:
         yield
     finally:
@@ -39,12 +39,12 @@ def limit_threads(n_threads: int) -> Iterator[None]:
         vars(_limit).update(before)
 
 
-def allowed(n_threads: int) -> int:
+def allowed_threads(n_threads: int) -> int:
     """Return how many threads a call may use if the call requests `n_threads`."""
     return min(n_threads, getattr(_limit, "n_threads", n_threads))
 
 
-def granted() -> int:
+def default_threads() -> int:
     """Return how many threads a call may use by default: the limit set by `limit_threads`, or one without a limit."""
     return getattr(_limit, "n_threads", 1)
 

@@ -14,7 +14,7 @@ from gaussmix._src.errors import ParameterTypeError
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.plot.display import Axes, FeatureDisplay, component_handles, handle, level_handles
-from gaussmix._src.plot.layers import MAX_POINTS, covered, draw_components, draw_histogram, draw_indices, draw_rows
+from gaussmix._src.plot.layers import MAX_POINTS, covering_box, draw_components, draw_histogram, draw_indices, draw_rows
 from gaussmix._src.plot.palette import Pen, background, component_pens
 from gaussmix._src.plot.subject import Subject
 
@@ -136,14 +136,14 @@ class ComponentDisplay(FeatureDisplay):
             mixtures.
         """
         radii = checked_levels(default_levels(len(self.weights), [1, 2, 3]) if levels is None else levels)
-        ax = self._on(ax)
+        ax = self._set_axes(ax)
         pens = component_pens(len(self.weights), colors, background(ax))
         self.colors_: list[Any] = [pen.color for pen in pens]
         row_options, is_line = dict(row_kwargs or {}), self.means.shape[1] == 1
         if is_line:
             self.rows_: Any = draw_histogram(ax, self.rows[:, 0], self.row_weight, row_options)
         else:
-            box = covered(self.means, self.covariances)
+            box = covering_box(self.means, self.covariances)
             self.rows_ = draw_rows(ax, self.rows, self.labels, self.certainty, pens, box, row_options)
         parts = self.weights, self.means, self.covariances
         options, has_fill = dict(component_kwargs or {}), is_line or len(pens) < N_MANY
@@ -165,7 +165,7 @@ class ComponentDisplay(FeatureDisplay):
         points = not is_line and 0 < len(self.rows) <= MAX_POINTS
         noise = not is_line and bool((self.labels < 0).any())
         handles = component_handles(pens, self.weights, points=points, lines=not points, noise=noise)
-        total = [handle("their sum", self._ink, "--", linewidth=1)] if is_line and len(pens) > 1 else []
+        total = [handle("their sum", self._text_color, "--", linewidth=1)] if is_line and len(pens) > 1 else []
         return [*handles, *total, *level_handles(levels, self.means.shape[1])]
 
     def _draw_uncertain(self, ax: Axes, pens: list[Pen], levels: list[float], other: Mixture) -> Any:

@@ -145,11 +145,11 @@ class ConditionalDisplay(Display):
         ------
         ImportError : matplotlib is not installed, or its backend needs a screen.
         """
-        ax = self._on(ax)
+        ax = self._set_axes(ax)
         color = self._line_color(color)
         low, high = self.quantiles.min(axis=0), self.quantiles.max(axis=0)
         box = np.array([[self.x[0], low[0]], [self.x[-1], high[-1]]])
-        self.rows_: Any = draw_plain_rows(ax, self.rows, self._ink, 0.7, box, {})
+        self.rows_: Any = draw_plain_rows(ax, self.rows, self._text_color, 0.7, box, {})
         n = len(self.coverages)
         self.bands_: list[Any] = []
         for k, mass in enumerate(self.coverages[::-1].tolist()):

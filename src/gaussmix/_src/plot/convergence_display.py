@@ -89,7 +89,7 @@ class ConvergenceDisplay(Display):
         run; all other runs are grey. The legend shows the number of steps of the best run, the value before its last
         step, and the number of starts that are drawn in grey.
         """
-        ax = self._on(ax)
+        ax = self._set_axes(ax)
         color = self._line_color(color)
         self.lines_: list[Any] = []
         for nth, trace in enumerate(self.traces):

@@ -115,10 +115,10 @@ class CoverageDisplay(Display):
         """
         if kind not in ("coverage", "pit"):
             raise ValueError(f'kind={kind!r:.60} must be "coverage" or "pit".')
-        ax = self._on(ax)
+        ax = self._set_axes(ax)
         color = self._line_color(color)
-        band: dict[str, Any] = {"color": faded(self._ink, 0.15), "linewidth": 0, "label": "chance, 95%"}
-        right: dict[str, Any] = {"color": self._ink, "linewidth": 0.9, "linestyle": "--", "label": "right model"}
+        band: dict[str, Any] = {"color": faded(self._text_color, 0.15), "linewidth": 0, "label": "chance, 95%"}
+        right: dict[str, Any] = {"color": self._text_color, "linewidth": 0.9, "linestyle": "--", "label": "right model"}
         handles = (self._draw_coverage if kind == "coverage" else self._draw_pit)(ax, color, band, right)
         return self._with_legend(handles, legend)
 
@@ -128,7 +128,7 @@ class CoverageDisplay(Display):
         order, weight = np.argsort(inside), self._weight
         total = np.concatenate(([0.0], np.cumsum(weight[order])))
         observed = total[np.searchsorted(inside[order], promised, side="right")] / total[-1]
-        low, high = _chance(weight, promised)
+        low, high = _chance_interval(weight, promised)
         self.band_: Any = ax.fill_between(promised, low, high, **band)
         self.reference_: Any = ax.plot([0, 1], [0, 1], **right)[0]
         self.line_: Any = ax.plot(promised, observed, color=color, linewidth=1.8, label="observed")[0]
@@ -138,7 +138,7 @@ class CoverageDisplay(Display):
 
     def _draw_pit(self, ax: Axes, color: Any, band: dict[str, Any], right: dict[str, Any]) -> list[Any]:
         weight = self._weight
-        low, high = (_N_BINS * probability for probability in _chance(weight, 1 / _N_BINS))
+        low, high = (_N_BINS * probability for probability in _chance_interval(weight, 1 / _N_BINS))
         style: dict[str, Any] = {"bins": _N_BINS, "range": (0, 1), "facecolor": faded(color, 0.45), "edgecolor": color}
         self.line_ = ax.hist(self.values, weights=weight * (_N_BINS / weight.sum()), **style)[2]
         self.line_.set_label("observed")
@@ -153,7 +153,7 @@ class CoverageDisplay(Display):
         return np.ones(len(self.values)) if self.row_weight is None else self.row_weight
 
 
-def _chance(weight: Array, probability: Any) -> tuple[Any, Any]:
+def _chance_interval(weight: Array, probability: Any) -> tuple[Any, Any]:
     """Return the 2.5% and 97.5% quantiles of the fraction of rows that fall inside a region if the model is correct."""
     from scipy.stats import binom  # imported late, because this import is slow
 

@@ -106,7 +106,7 @@ class CriterionDisplay(Display):
         Parameters, return value and errors are the same as in `ComponentDisplay.plot`, but `colors` are the colours
         of the covariance structures.
         """
-        ax = self._on(ax)
+        ax = self._set_axes(ax)
         counts, values = (np.asarray(self.results[name], dtype=float) for name in ("n_components", self.criterion))
         names_of_candidates = np.array(structure_names(self.results))
         names = list(dict.fromkeys(names_of_candidates.tolist()))
@@ -173,4 +173,4 @@ class CriterionDisplay(Display):
         self.failures_: dict[int, Any] = {k: self.ax_.text(k, 1.015, f"×{n}", **style) for k, n in numbers}
         reasons = Counter(kind for _, kind in failed).items()
         words = [f"{n} {'failed: ' * kind.was_started}{kind.words}" for kind, n in reasons]
-        return [handle(fill(each, _REASON_WIDTH), self._ink, marker="x") for each in words]
+        return [handle(fill(each, _REASON_WIDTH), self._text_color, marker="x") for each in words]

@@ -101,7 +101,7 @@ class DecisionRegionDisplay(FeatureDisplay):
         Parameters, return value and errors are the same as in `ComponentDisplay.plot`, but `colors` are the colours
         of the decisions. If there are more than 60 decisions, there is no legend.
         """
-        ax = self._on(ax)
+        ax = self._set_axes(ax)
         pens = component_pens(len(self.region_names), colors, background(ax))
         if self.is_last_grey:
             pens[-1] = Pen(NOISE_COLOR, "X", "-")
@@ -122,7 +122,7 @@ class DecisionRegionDisplay(FeatureDisplay):
             others = np.delete(self.scores, k, axis=0)
             margin = self.scores[k] - (others.max(axis=0) if len(others) else -1.0)
             if margin.min() < 0 < margin.max():
-                style = {"levels": [0.0], "colors": [self._ink], "linewidths": 0.8, "zorder": 1.5}
+                style = {"levels": [0.0], "colors": [self._text_color], "linewidths": 0.8, "zorder": 1.5}
                 self.boundaries_.append(ax.contour(self.x, self.y, margin, **style))
         certainty, box = np.full(len(self.rows), 1.3), np.array([[self.x[0], self.y[0]], [self.x[-1], self.y[-1]]])
         self.rows_: Any = draw_rows(ax, self.rows, self.labels, certainty, pens, box, {})
@@ -137,7 +137,7 @@ class DecisionRegionDisplay(FeatureDisplay):
             self.regions_ += ax.plot(self.x, height, color=pen.color, linestyle=pen.line_style)
         changes = np.flatnonzero(np.diff(decided))
         at = 0.5 * (self.x[changes] + self.x[changes + 1])
-        self.boundaries_ = [ax.axvline(x, color=self._ink, linewidth=0.8, linestyle=":") for x in at.tolist()]
+        self.boundaries_ = [ax.axvline(x, color=self._text_color, linewidth=0.8, linestyle=":") for x in at.tolist()]
         self.rows_ = []
         for k, pen in enumerate(pens):
             mine = self.rows[self.labels == k, 0]

@@ -11,7 +11,7 @@ import numpy as np
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.plot.display import Axes, FeatureDisplay, checked_masses
-from gaussmix._src.plot.layers import covered, draw_histogram, draw_plain_rows, make_grid
+from gaussmix._src.plot.layers import covering_box, draw_histogram, draw_plain_rows, make_grid
 from gaussmix._src.plot.palette import faded
 from gaussmix._src.plot.subject import Subject
 
@@ -93,7 +93,7 @@ class DensityDisplay(FeatureDisplay):
         ValueError, TypeError : `coverages` are not numbers above 0 and below 1, or `color` is not a colour.
         """
         probabilities = checked_masses(coverages)
-        ax = self._on(ax)
+        ax = self._set_axes(ax)
         color = self._line_color(color)
         probabilities = probabilities[::-1]
         self.levels_: Any = self.mixture.highest_density_level(probabilities)
@@ -111,9 +111,9 @@ class DensityDisplay(FeatureDisplay):
         self.regions_: Any = ax.contourf(x, y, density, levels=[*levels, top], colors=shades, zorder=1.5)
         style: dict[str, Any] = {"colors": [color], "linewidths": 1.2, "linestyles": "-", "zorder": 3}
         self.contours_: Any = ax.contour(x, y, density, levels=levels, **style)
-        box = covered(self.mixture.means, self.mixture._model.covariances.dense())
+        box = covering_box(self.mixture.means, self.mixture._model.covariances.dense())
         opacity = min(0.6, 20 * max(len(self.rows), 1) ** -0.5)
-        self.rows_: Any = draw_plain_rows(ax, self.rows, self._ink, opacity, box, {"s": 6})
+        self.rows_: Any = draw_plain_rows(ax, self.rows, self._text_color, opacity, box, {"s": 6})
         self._view(density >= levels[0], x, y)
 
     def _view(self, inside: Any, x: Array, y: Array) -> None:

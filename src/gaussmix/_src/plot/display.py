@@ -62,7 +62,7 @@ class Display:
         """Return the names of the options of `plot`."""
         return list(signature(self.plot).parameters)[1:]
 
-    def _on(self, ax: Axes | None) -> Axes:
+    def _set_axes(self, ax: Axes | None) -> Axes:
         """Store the axes to draw on and return them; create new axes if `ax` is None."""
         if ax is None:
             ax = new_figure()[1]
@@ -80,7 +80,7 @@ class Display:
             shorten_tick_labels(self.ax_.yaxis)
 
     @property
-    def _ink(self) -> Any:
+    def _text_color(self) -> Any:
         """Return the text colour of the axes, which is visible on any background."""
         return self.ax_.xaxis.label.get_color()
 
@@ -98,7 +98,7 @@ class Display:
     def _ring(self, x: float, y: float, label: str | None = None) -> Any:
         """Draw a ring around the point (x, y) to mark the chosen model."""
         style: dict[str, Any] = {"s": 140, "facecolors": "none", "linewidths": 1.5, "zorder": 5}
-        return self.ax_.scatter(x, y, label=label, edgecolors=[self._ink], **style)
+        return self.ax_.scatter(x, y, label=label, edgecolors=[self._text_color], **style)
 
     def _count_along_x(self, **options: Any) -> None:
         """Put the ticks of the horizontal axis, which shows counts, at integers."""

@@ -95,7 +95,7 @@ def draw_plain_rows(ax: Axes, rows: Array, ink: Any, opacity: float, box: Array,
     return draw_rows(ax, rows, labels, certainty, [Pen(ink, "o", "-")], box, options)
 
 
-def covered(means: Array, covariances: Array, reach: float = _SHADED_DEVIATIONS) -> Array:
+def covering_box(means: Array, covariances: Array, reach: float = _SHADED_DEVIATIONS) -> Array:
     """Return the box (2, n_features) that covers `reach` standard deviations of each feature around each mean."""
     spread = reach * np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
     return np.stack([(means - spread).min(axis=0), (means + spread).max(axis=0)])
@@ -131,7 +131,7 @@ def draw_ellipses(
             # `add_artist` is faster than `add_patch`, which also computes the extent of the ellipse.
             ellipses.append(ax.add_artist(ellipse))
         drawn.append(ellipses)
-    ax.update_datalim(covered(means, covariances, max(levels, default=0.0)))
+    ax.update_datalim(covering_box(means, covariances, max(levels, default=0.0)))
     ax.autoscale_view()
     return drawn
 

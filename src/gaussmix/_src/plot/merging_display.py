@@ -89,14 +89,14 @@ class MergingDisplay(Display):
 
         Parameters, return value and errors are the same as in `ConditionalDisplay.plot`, but there is no legend.
         """
-        ax = self._on(ax)
+        ax = self._set_axes(ax)
         color = self._line_color(color)
         counts = np.arange(1, len(self.entropy) + 1)
         self.line_: Any = ax.plot(counts, self.entropy, color=color, marker="o", markersize=5)[0]
         self.best_: Any = self._ring(self.n_clusters, float(self.entropy[self.n_clusters - 1]))
         self.texts_: list[Any] = []
         style: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "va": "bottom"}
-        style |= {"rotation": 90, "color": self._ink, "fontsize": "small"}
+        style |= {"rotation": 90, "color": self._text_color, "fontsize": "small"}
         for count, (text, overlap) in enumerate(zip(self.merged_components, self.overlap.tolist(), strict=True), 1):
             style["xytext"] = -5, 16 if count == self.n_clusters else 9  # text left of the line and above the ring
             self.texts_.append(ax.annotate(f"{text}: overlap {overlap:.1%}", (count, self.entropy[count - 1]), **style))

@@ -152,7 +152,7 @@ class ProfileDisplay(Display):
             band contains 90% of the component's probability for each feature.
         """
         reach = check_positive("level", level)
-        ax = self._on(ax)
+        ax = self._set_axes(ax)
         pens, at = component_pens(len(self.weights), colors, background(ax)), np.arange(len(self.feature_names))
         is_curve = all(any(map(str.isdigit, name)) for name in self.feature_names)
         step = 1 if len(at) <= (_MAX_TICKS if is_curve else _MAX_NAMED_TICKS) else -(-len(at) // 8)

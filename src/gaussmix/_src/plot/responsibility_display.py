@@ -74,7 +74,7 @@ class ResponsibilityDisplay(Display):
         Parameters, return value and errors are the same as in `ComponentDisplay.plot`. Components with the same
         colour have different hatches.
         """
-        ax = self._on(ax)
+        ax = self._set_axes(ax)
         pens = component_pens(len(self.component_names), colors, background(ax))
         edges = np.linspace(0, self.n_rows, len(self.responsibilities) + 1)
         below = np.zeros(len(self.responsibilities))

@@ -80,7 +80,7 @@ class UncertaintyDisplay(FeatureDisplay):
 
     def plot(self, ax: Axes | None = None, *, colors: Sequence[Any] | None = None, legend: bool = True) -> Self:
         """Draw the display. Parameters, return value and errors are the same as in `ComponentDisplay.plot`."""
-        ax = self._on(ax)
+        ax = self._set_axes(ax)
         pens = component_pens(len(self.weights), colors, background(ax))
         is_line = self.means.shape[1] == 1
         at = np.column_stack([self.rows, self.uncertainty]) if is_line else self.rows

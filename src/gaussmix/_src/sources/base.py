@@ -22,7 +22,7 @@ from gaussmix._src.interfaces.leaves import LEAF_ROWS, Summable, Tree
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.rows import extreme_rows
 from gaussmix._src.numerics.threads import cached_property
-from gaussmix._src.sources.row_statistics import RowStatistic, findings, kinds_for
+from gaussmix._src.sources.row_statistics import RowStatistic, compute_statistics, kinds_for
 from gaussmix._src.sources.survey import are_drawn, hashes, sampled
 
 S = TypeVar("S", bound=Summable)
@@ -210,7 +210,7 @@ class Source(ABC):
 
     def _compute_statistics(self, kinds: Sequence[type[RowStatistic]]) -> Mapping[type[RowStatistic], Any]:
         """Compute several row statistics in one pass over all rows."""
-        return dict(zip(kinds, self.sum_of(partial(findings, kinds=kinds)), strict=True))
+        return dict(zip(kinds, self.sum_of(partial(compute_statistics, kinds=kinds)), strict=True))
 
     @property
     def row_weight(self) -> Array | None:

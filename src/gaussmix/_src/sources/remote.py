@@ -53,7 +53,7 @@ def plan_partitions(sizes: Sequence[int], row_bytes: int, n_threads: Mapping[str
     """Return new partitions for old partitions of `sizes` rows. `n_threads` has each worker's number of threads."""
     n_leaves = leaves_per_partition(sum(sizes), row_bytes, PARTITIONS_PER_WORKER * max(len(n_threads), 1))
     cuts = cut_partitions(sizes, n_leaves * LEAF_ROWS)
-    return [NewPartition(owner, *cut) for owner, cut in zip(owners(n_threads, len(cuts)), cuts, strict=True)]
+    return [NewPartition(owner, *cut) for owner, cut in zip(assign_workers(n_threads, len(cuts)), cuts, strict=True)]
 
 
 def leaves_per_partition(n_rows: int, row_bytes: int, n_tasks: int) -> int:
@@ -78,7 +78,7 @@ def cut_partitions(sizes: Sequence[int], n_rows: int) -> list[tuple[int, list[tu
     return result
 
 
-def owners(n_threads: Mapping[str, int], n_partitions: int) -> list[str] | list[None]:
+def assign_workers(n_threads: Mapping[str, int], n_partitions: int) -> list[str] | list[None]:
     """Assign a worker to each partition, in the order of partitions; workers with more threads get more partitions."""
     threads = sorted(n_threads.items())
     if not threads:  # all workers died after the rows were counted

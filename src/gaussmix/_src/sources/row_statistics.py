@@ -148,7 +148,7 @@ def kinds_for(n_features: int, *, may_miss: bool) -> list[type[RowStatistic]]:
     return kinds
 
 
-def findings(leaf: Block, kinds: Sequence[type[RowStatistic]]) -> Sums:
+def compute_statistics(leaf: Block, kinds: Sequence[type[RowStatistic]]) -> Sums:
     """Compute several statistics of the rows in a block."""
     return Sums(kind.from_block(leaf) for kind in kinds)
 

@@ -15,7 +15,7 @@ from gaussmix._src.interfaces.leaves import LEAF_ROWS, Tree
 from gaussmix._src.numerics.arrays import Array, Indices
 from gaussmix._src.numerics.hashing import mix, uniform
 from gaussmix._src.numerics.rows import extreme_rows
-from gaussmix._src.sources.row_statistics import RowStatistic, findings
+from gaussmix._src.sources.row_statistics import RowStatistic, compute_statistics
 
 SPARE_ROWS = 2_048  # number of rows stored beyond the expected number: eight standard deviations of a sample's size
 
@@ -62,7 +62,7 @@ class Survey:
 
     def add(self, block: Block) -> None:
         """Add the next block, which must be a node of the summation tree, to the statistics and the sample."""
-        self._findings.add(block.sum_of(partial(findings, kinds=self.kinds)), block.n_leaves)
+        self._findings.add(block.sum_of(partial(compute_statistics, kinds=self.kinds)), block.n_leaves)
         for part in block.split() if self.n_rows > LEAF_ROWS else ():
             self._keep(part)
 

@@ -35,7 +35,7 @@ def _holding(variable: ContextVar[T], value: T) -> Iterator[None]:
 
 
 def waiting_for(seconds: float) -> AbstractContextManager[None]:
-    """Set the deadline of `awaited`, `check_time` and `seconds_left` inside the `with` block, in seconds from now."""
+    """Set the deadline of `wait_for`, `check_time` and `seconds_left` inside the `with` block, in seconds from now."""
     return _holding(_deadline, monotonic() + seconds)
 
 
@@ -55,7 +55,7 @@ def check_time() -> None:
         raise TimeIsOver
 
 
-def awaited(work: Future[T], has_workers: Callable[[], object], cluster: str, advice: str) -> T:
+def wait_for(work: Future[T], has_workers: Callable[[], object], cluster: str, advice: str) -> T:
     """Wait for work in other processes, and return its result.
 
     A warning is issued if the cluster has had no worker for 30 s. An interrupt such as Ctrl-C cancels the work.

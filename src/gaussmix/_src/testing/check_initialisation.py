@@ -36,7 +36,7 @@ def check_initialisation(start: Start, engine: Engine[Any], family: Family, rng:
         rows = rng.standard_normal((n_rows, n_features)) + 5 * rng.integers(n_components, size=(n_rows, 1))
         counts = rng.integers(0, 4, size=n_rows)
         repeated = rows.repeat(counts, axis=0)
-        expected = _started(start, engine, family, n_components, rows, counts.astype(np.float64), seed)
+        expected = _first_model(start, engine, family, n_components, rows, counts.astype(np.float64), seed)
         order = rng.permutation(len(repeated))
         weighted = rng.permutation(n_rows)
         ways = {
@@ -46,7 +46,7 @@ def check_initialisation(start: Start, engine: Engine[Any], family: Family, rng:
             "rows of weight 1": (repeated[order], np.ones(len(order))),
         }
         for what, (form, weight) in ways.items():
-            actual = _started(start, engine, family, n_components, form, weight, seed)
+            actual = _first_model(start, engine, family, n_components, form, weight, seed)
             tolerance = 8 * len(repeated) * EPS  # bound on the rounding error of sums in a different order
             assert_close(actual.weights, expected.weights, tolerance, 1.0, f"weights of {what}")
             assert_close(actual.means, expected.means, tolerance, np.abs(rows).max(), f"means of {what}")
@@ -55,7 +55,7 @@ def check_initialisation(start: Start, engine: Engine[Any], family: Family, rng:
             assert_close(actual.covariances.each, expected.covariances.each, tolerance, size, f"covariances of {what}")
 
 
-def _started(
+def _first_model(
     start: Start, engine: Engine[Any], family: Family, n_components: int, rows: Array, weight: Array | None, seed: int
 ) -> Model:
     source = ArraySource(rows, weight)

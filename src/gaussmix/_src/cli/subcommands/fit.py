@@ -66,7 +66,7 @@ def parameter(name: str, metavar: str | None, help: str, flag: str = "") -> opti
 
 @click.command(cls=options.OnTables)
 @options.file("data", "DATA")
-@options.choosing
+@options.candidate_options
 @options.output("Write the chosen mixture to this file.", "-o --output model", metavar="MODEL.gmm")
 @options.choice("--noise-variance", f"Noise of factor_analyzer: {' or '.join(NOISES)}.", NOISES, default=NOISES[0])
 @options.flag("--shared-loadings", "Share the loadings of factor_analyzer among the components.")
@@ -164,7 +164,7 @@ def _get_rows(data: str, reading: Reading, labels: str | None, weights: str | No
         return None, data
     others = [name for name in (labels, weights) if name is not None]
     table = reading.open(data)
-    counting = reading.counting(table, others)
+    counting = reading.row_number_columns(table, others)
     if table.files and is_plain and not counting:  # rows can be read directly from the path
         return None, data
     left_out = [*reading.exclude, *counting]

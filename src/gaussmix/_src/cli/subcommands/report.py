@@ -30,7 +30,7 @@ _FIT_OPTIONS = ("counts", "covariance_type", "n_factors", "criterion", "random_s
 @options.file("data", "DATA")
 @options.output("Write the page to this file.", required=True, metavar="PAGE.html")
 @options.option("-m --model", "Describe this model instead of fitting one.", metavar="MODEL.gmm")
-@options.choosing
+@options.candidate_options
 @options.criterion
 @options.seed
 @options.weights

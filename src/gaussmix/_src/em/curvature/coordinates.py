@@ -189,7 +189,7 @@ class Coordinates:
                 odds = float(exponential(np.clip(logit, -_MAX_LOGIT, _MAX_LOGIT)))
                 weights = weights / (1 - weights[-1]) / (1 + odds)
                 weights[-1] = odds / (1 + odds)
-        noise = None if model.noise is None else model.noise.weighing(float(weights[-1]))
+        noise = None if model.noise is None else model.noise.with_weight(float(weights[-1]))
         colours, means = self.inverse_factors, np.array(model.means)
         for k, offset in enumerate(mean_changes.reshape(means.shape)):
             colour = colours[self.covariance_index(k)]

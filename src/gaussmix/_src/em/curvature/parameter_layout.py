@@ -129,7 +129,7 @@ class ParameterLayout:
         K, d = self.n_components, self.n_features
         n_weights = K + self.has_noise
         weights, means, numbers = np.split(np.array(vector), [n_weights, n_weights + K * d])
-        noise = None if template.noise is None else template.noise.weighing(float(weights[-1]))
+        noise = None if template.noise is None else template.noise.with_weight(float(weights[-1]))
         shape = K, d
         if not self._is_matrix:
             return Model.from_arrays(weights[:K], means.reshape(shape), numbers, template.family, noise)

@@ -77,7 +77,7 @@ class InitialMoments:
         moments, means = self.sum_about_means(family.moment_spec(None))
         noise = self.noise
         if noise is not None and moments.mass.sum() < moments.row_weight * (1 - MIN_NOISE_FRACTION):
-            noise = noise.weighing(1 - moments.mass.sum() / moments.row_weight)
+            noise = noise.with_weight(1 - moments.mass.sum() / moments.row_weight)
         models = [model.with_noise(noise) for model in initial_models(moments, family, objective, means)]
         model = models[0]
         if len(models) > 1:

@@ -14,7 +14,7 @@ from gaussmix._src.engines.base import Engine
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import native_target
-from gaussmix._src.numerics.threads import allowed
+from gaussmix._src.numerics.threads import allowed_threads
 from gaussmix._src.sources.waiting import seconds_left
 
 MAX_LLOYD_PASSES = 100  # maximum number of passes; data without clusters would need hundreds of passes
@@ -97,7 +97,7 @@ def run_lloyd(sample: DistinctRows, engine: Engine[Any], centres: Array, *, relo
     total = np.cumsum(robust_variances(sample.rows, sample.weight))[-1]  # `cumsum` adds in order, like the C++ core
     tolerance = LLOYD_TOLERANCE * (float(total) / sample.rows.shape[1])
     centres, n_left = np.array(centres, dtype=np.float64), MAX_LLOYD_PASSES
-    threads = allowed(engine.n_threads)
+    threads = allowed_threads(engine.n_threads)
     while n_left > 0:
         limits = tolerance, n_left, seconds_left()
         n_left = native_target().move_centres(sample.rows, sample.weight, centres, *limits, threads)

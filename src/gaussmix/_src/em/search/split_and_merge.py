@@ -35,7 +35,7 @@ from gaussmix._src.interfaces.parameters import LIMITS
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import core, native_target
-from gaussmix._src.numerics.threads import allowed
+from gaussmix._src.numerics.threads import allowed_threads
 from gaussmix._src.sources.array import ArraySource
 
 # Sample sizes of the first search run and of later search runs: rows per parameter, minimum rows per component, and
@@ -171,7 +171,7 @@ def split_and_merge(
     weights, means, covariances = (each.copy() for each in (start.weights, start.means, start.covariances.array))
     has_result, starts, n_tried, n_accepted = native_target().search(
         sample.rows, sample.weight, family.algebra, weights, means, covariances.reshape(-1), ridge, LIMITS,
-        sample.unit, settings, n_steps, should_stop, allowed(engine.n_threads),
+        sample.unit, settings, n_steps, should_stop, allowed_threads(engine.n_threads),
     )  # fmt: skip
     for n_rows, log_likelihood in starts.reshape(-1, 2):
         report(f"Search on {int(n_rows):,} rows from {log_likelihood:.5f}")

@@ -243,7 +243,7 @@ class Acceleration:
         coefficients /= coefficients.sum()
         weights, noise = np.array(coefficients[: template.n_components]), template.noise
         if noise is not None:
-            noise = noise.weighing(float(coefficients[-1]))
+            noise = noise.with_weight(float(coefficients[-1]))
         # The M-step of the covariance structure is applied, because the coordinates may violate the structure's
         # constraints. Factor analysers (`is_step`) have no such constraints: a sum or a multiple of their coordinates,
         # which are loadings and log noise variances, is always valid.

@@ -80,12 +80,12 @@ class CoreSteps:
 
 def model_from_history(history: RunHistory, family: Family, noise: NoiseComponent | None = None) -> Model:
     """Return the model after the last step of a history. `noise` is the noise component with which the run began."""
-    n_components, n_features = history.means.shape
+    weights, (n_components, n_features) = history.weights, history.means.shape
     array = history.covariances.reshape(family.shape(n_components, n_features))
     covariances = family.kind.from_array(array, n_components, n_features, family.is_shared, history.whitening)
     if noise is None:
-        return Model(history.weights, history.means, covariances, family)
-    return Model(history.weights[:-1], history.means, covariances, family, noise.weighing(float(history.weights[-1])))
+        return Model(weights, history.means, covariances, family)
+    return Model(weights[:-1], history.means, covariances, family, noise.with_weight(float(weights[-1])))
 
 
 def step_multiply_adds(model: Model) -> float:

@@ -79,7 +79,7 @@ def next_model(
     weights, means, scatter = objective.constrain(*maximise_likelihood(moments, current_model.means))
     noise = current_model.noise
     if noise is not None:
-        noise = noise.weighing(float(moments.noise_mass / (moments.noise_mass + moments.mass.sum())))
+        noise = noise.with_weight(float(moments.noise_mass / (moments.noise_mass + moments.mass.sum())))
     # The test for empty components uses degrees of freedom, to which a prior may add even if a component has no rows.
     empty = scatter.degrees / (moments.mass.sum() or 1.0) <= MIN_COMPONENT_WEIGHT
     all_frozen = {int(k): FreezeReason.EMPTY for k in np.flatnonzero(empty)} | dict(frozen)

@@ -18,7 +18,7 @@ from gaussmix._src.interfaces.whitening.diagonal import DiagonalWhitening, Spher
 from gaussmix._src.interfaces.whitening.triangular import TriangularWhitening
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import native_target
-from gaussmix._src.numerics.threads import allowed
+from gaussmix._src.numerics.threads import allowed_threads
 
 MAX_CALL_SECONDS = 0.05  # seconds after which the C++ core returns, so that callers can report progress between calls
 NO_TIME_LIMIT = 1e9  # a time in seconds that no call reaches
@@ -67,7 +67,7 @@ class CoreRuns:
 
     @property
     def _n_threads(self) -> int:
-        return allowed(self.n_threads)
+        return allowed_threads(self.n_threads)
 
     def supports_core_steps(
         self, block: Block, n_components: int, structure: Algebra, prior: PackedPrior | None, has_noise: bool

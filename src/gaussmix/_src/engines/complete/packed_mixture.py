@@ -43,7 +43,7 @@ def common_origin(parameters: Parameters, centre: Array | None = None) -> Array 
     if not (parameters.whitening.is_shared and parameters.whitening.factor_shape is FactorShape.TRIANGULAR):
         return None
     if centre is None:
-        return parameters.middle
+        return parameters.common_centre
     return centre if parameters.is_common_centre(centre) else None
 
 

@@ -18,7 +18,7 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.mixture.compare import gaussians
 from gaussmix._src.mixture.compare.estimate import Estimate
 from gaussmix._src.mixture.compare.gaussians import Gaussians
-from gaussmix._src.mixture.sampling import alone, draw
+from gaussmix._src.mixture.sampling import draw, one_component_weights
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, pieces
 from gaussmix._src.numerics.elementary import log_sum
@@ -144,7 +144,7 @@ def expectation(
     weights = p.weights / p.weights.sum()
 
     def draw_values(component: int, shifted: Sequence[Model], n_rows: int) -> Array:
-        only = alone(component, p.n_components)
+        only = one_component_weights(component, p.n_components)
         rows = draw(only, shifted[0].means, p.whitening, n_rows, random_numbers, engine)[0]
         return integrand(*(engine.log_density(Block(0, rows), model.parameters) for model in shifted))
 

@@ -84,7 +84,7 @@ def product(one: Model, other: Model) -> Model:
     means = (one.means[:, None] + steps).reshape(-1, one.n_features)
     each = each[:, 0] if kind is Isotropic else each
     together = kind(each, len(means), one.n_features, is_shared)
-    return _sound(Model(_normalised(log_weights, squared), means, together, unconstrained(together)))
+    return _check_model(Model(_normalised(log_weights, squared), means, together, unconstrained(together)))
 
 
 def concatenate(models: Sequence[Model], weights: ArrayLike) -> Model:
@@ -97,10 +97,10 @@ def concatenate(models: Sequence[Model], weights: ArrayLike) -> Model:
     covariances = _concatenated([model.covariances.to_simple_form() for model in models])
     together = np.concatenate([fraction * model.weights for fraction, model in zip(fractions, models, strict=True)])
     means = np.concatenate([model.means for model in models])
-    return _sound(Model(together, means, covariances, unconstrained(covariances)))
+    return _check_model(Model(together, means, covariances, unconstrained(covariances)))
 
 
-def _sound(model: Model) -> Model:
+def _check_model(model: Model) -> Model:
     """Return the model unchanged; raise ValueError if overflow or rounding errors made the parameters invalid."""
     wrong = invalid_reason(model.weights, model.means, model.covariances.array, model.family, is_factored=False)
     if wrong is not None:

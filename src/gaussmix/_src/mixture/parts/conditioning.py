@@ -83,7 +83,7 @@ class Conditional:
         weights, means = self.responsibilities(row[None], engine)[0], self.means_at(row)
         if not np.isfinite(means).all():
             raise ValueError("These values are so far from the means that the result is beyond the range of float64.")
-        noise = None if self.noise is None else self.noise.weighing(max(0.0, 1.0 - float(weights.sum())))
+        noise = None if self.noise is None else self.noise.with_weight(max(0.0, 1.0 - float(weights.sum())))
         return Model(weights, means, self.covariances, self.family, noise)
 
     def responsibilities(self, rows: ArrayLike, engine: Engine[Any]) -> Array:

@@ -159,7 +159,7 @@ def _of_frame(data: Any, request: OpenOptions) -> DaskTable:
     names = list(columns or numeric)
     for name in (*names, *(() if weights is None else [weights])):
         if all_names[name] not in "biuf":
-            raise ValueError(f"the Dask frame, {_unfit(name, data)}")
+            raise ValueError(f"the Dask frame, {_type_sentence(name, data)}")
     if not names:
         raise ValueError("the Dask frame has no column of numbers to fit.")
     is_single = all(_numpy_type(data.dtypes[name]) == np.float32 for name in names)
@@ -170,10 +170,11 @@ def _of_frame(data: Any, request: OpenOptions) -> DaskTable:
     others = [] if columns else [name for name in all_names if name not in (*numeric, weights)]
     integers = long_integers(_numpy_type(data.dtypes[name]) for name in names)
     info = TableInfo("the Dask frame", names, weights, dtype, request.missing, has_names, integers)
-    return DaskTable(info, retained.to_delayed(), values, None, [f"left out {_unfit(name, data)}" for name in others])
+    left_out = [f"left out {_type_sentence(name, data)}" for name in others]
+    return DaskTable(info, retained.to_delayed(), values, None, left_out)
 
 
-def _unfit(name: Any, data: Any) -> str:
+def _type_sentence(name: Any, data: Any) -> str:
     return f"column {name!r}: {data.dtypes[name]} is not a type of real numbers."
 
 

@@ -28,7 +28,7 @@ from gaussmix._src.sources.base import Change, S, Source, T, log_pass
 from gaussmix._src.sources.files.base import TableInfo
 from gaussmix._src.sources.remote import Remote, WorkerPartition, merge_in_rounds, merged, split_by_component
 from gaussmix._src.sources.traffic import Traffic
-from gaussmix._src.sources.waiting import awaited
+from gaussmix._src.sources.waiting import wait_for
 
 MAX_GRAPH_BYTES = 100_000  # a task with more bytes is sent to each worker once, before the pass
 MAX_ATTEMPTS = 10  # maximum number of attempts to run a pass if data are lost
@@ -122,7 +122,7 @@ class DaskWorkers:
         while True:
             try:
                 self._retry(lost)
-                return self._awaited(submit())
+                return self._wait_for(submit())
             except NoWorkerError as error:
                 seconds = f"{error.timeout:g} s, as long as Dask waits"
                 raise TimeoutError(f"{self._cluster} has had no worker for {seconds}. {self._advice}") from None
@@ -184,14 +184,14 @@ class DaskWorkers:
             with suppress(KeyError):  # raised by distributed 2026.8 for removed futures, after the retry
                 self.client.retry([future])
             try:
-                self._awaited([self.client.submit(bool, future, key=_unique("retry"))])
+                self._wait_for([self.client.submit(bool, future, key=_unique("retry"))])
             except KilledWorker as error:
                 raise self._death_error(f"with {_named(future)} of {self._table}", error) from error
 
-    def _awaited(self, futures: Sequence[Any]) -> list[Any]:
-        return list(awaited(self._submit(self._got(futures)), self.n_threads, self._cluster, self._advice))
+    def _wait_for(self, futures: Sequence[Any]) -> list[Any]:
+        return list(wait_for(self._submit(self._gather(futures)), self.n_threads, self._cluster, self._advice))
 
-    async def _got(self, futures: Sequence[Any]) -> Any:
+    async def _gather(self, futures: Sequence[Any]) -> Any:
         """Return the results of futures. If the call is cancelled, cancel the futures, so that they log no errors."""
         result = asyncio.ensure_future(self.client.gather(futures, asynchronous=True))
         try:
@@ -254,7 +254,7 @@ class DaskCluster(Remote):
 
     def changed(self, change: Change, n_rows: int, columns: Sequence[int] | None = None) -> Source:
         """Return a source of the changed blocks, which the workers compute once and store for all later passes."""
-        sent = self._sent(change)
+        sent = self._broadcast(change)
         parts = self._client.map(_changed, self._stored, change=sent, key="gaussmix-change", pure=False)
         return DaskCluster(self._workers, parts, self._info.only(columns))._copy_flags(self)
 
@@ -298,7 +298,7 @@ class DaskCluster(Remote):
         self, task: Callable[..., Any], work: Callable[..., Any], arguments: Sequence[Any], **extra: Any
     ) -> list[Any]:
         """Submit a task to each worker for its own partitions, and return the futures in the order of the rows."""
-        n_threads, sent, groups = self._workers.n_threads(), self._sent((work, arguments)), self._groups()
+        n_threads, sent, groups = self._workers.n_threads(), self._broadcast((work, arguments)), self._groups()
         parts = [[self._stored[index] for index in group] for group in groups.values()]
         limits = [n_threads.get(worker, 1) for worker in groups]
         return self._client.map(
@@ -314,7 +314,7 @@ class DaskCluster(Remote):
             groups.setdefault(worker, []).append(index)
         return groups
 
-    def _sent(self, what: Any) -> Any:
+    def _broadcast(self, what: Any) -> Any:
         """Pickle data that all tasks of a pass share; copy large data to each worker, and return their future."""
         from distributed.protocol.pickle import dumps
 

@@ -102,7 +102,7 @@ class Reader(ABC):
         """Return the size of `n_rows` rows in memory."""
         return n_rows * (len(self.names) + (self.weights is not None)) * self.dtype.itemsize
 
-    def room(self, n_rows: int) -> Block:
+    def empty_block(self, n_rows: int) -> Block:
         """Return an empty block with space for `n_rows` rows."""
         rows = np.empty((n_rows, len(self.names)), self.dtype, self.order)
         return Block(0, rows, None if self.weights is None else np.empty(n_rows))
@@ -208,7 +208,7 @@ class _PrefetchedBlocks:
         self._buffers: SimpleQueue[Block] = SimpleQueue()
         self._results: SimpleQueue[tuple[Block, Block] | BaseException | None] = SimpleQueue()
         for _ in range(N_BUFFERS):
-            self._buffers.put(reader.room(chunk_rows))
+            self._buffers.put(reader.empty_block(chunk_rows))
         self._thread = Thread(target=self._read_all, name="gaussmix-reader", daemon=True)
 
     def __iter__(self) -> Iterator[Block]:
@@ -245,7 +245,7 @@ class _PrefetchedBlocks:
     def close(self) -> None:
         """Stop reading."""
         self._is_over = True
-        self._buffers.put(self._reader.room(0))  # wakes the reading thread if it is waiting for a buffer
+        self._buffers.put(self._reader.empty_block(0))  # wakes the reading thread if it is waiting for a buffer
         if self._thread.is_alive():
             self._thread.join()
 
@@ -260,7 +260,7 @@ def opened(reader: Reader, memory: int) -> Source:
     if reader.n_rows > LEAF_ROWS and reader.bytes_of(reader.n_rows) > memory // 2:
         return FileSource(reader, memory)
     with closing(Cursor(reader)) as cursor:
-        block = cursor.read(reader.room(reader.n_rows))
+        block = cursor.read(reader.empty_block(reader.n_rows))
     source = ArraySource(block.rows, block.row_weight)
     _check_positive_weight(reader, source.row_totals)
     source.feature_names = tuple(reader.names) if reader.has_names else None

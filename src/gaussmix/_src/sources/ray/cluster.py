@@ -23,7 +23,7 @@ from gaussmix._src.sources.base import Change, S, Source, T, log_pass
 from gaussmix._src.sources.files.base import TableInfo
 from gaussmix._src.sources.remote import Remote, States, WorkerPartition, check_version, merge_in_rounds, merged
 from gaussmix._src.sources.traffic import Traffic
-from gaussmix._src.sources.waiting import awaited
+from gaussmix._src.sources.waiting import wait_for
 from gaussmix._src.version import package_version
 
 MAX_DEATHS = 3  # a task or a pass fails when this number of workers have died
@@ -86,7 +86,7 @@ class RayWorkers:
         """
         for _ in range(MAX_DEATHS - 1):
             try:
-                return list(self._awaited(submit(), _n_threads))
+                return list(self._wait_for(submit(), _n_threads))
             except exceptions.RayError as error:
                 if not isinstance(_cause(error), exceptions.RayActorError):
                     raise self._describe_error(error, "in a pass") from error
@@ -109,18 +109,18 @@ class RayWorkers:
         """
         finished: list[Any] = []
         try:
-            for result in self._awaited(futures, has_workers):
+            for result in self._wait_for(futures, has_workers):
                 finished.append(result)
         except exceptions.RayError as error:
             raise self._describe_error(error, where(len(finished))) from error
         return finished
 
-    def _awaited(self, futures: Sequence[Any], has_workers: Callable[[], object]) -> Iterator[Any]:
+    def _wait_for(self, futures: Sequence[Any], has_workers: Callable[[], object]) -> Iterator[Any]:
         advice = "Add nodes, or see by the command `ray status` whether other work holds all processors."
         n_done = 0
         try:
             for future in futures:
-                yield awaited(future.future(), has_workers, self._where, advice)
+                yield wait_for(future.future(), has_workers, self._where, advice)
                 n_done += 1
         finally:
             for future in futures[n_done:]:

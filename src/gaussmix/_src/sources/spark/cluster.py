@@ -74,16 +74,16 @@ class SparkCluster(Remote):
         self._executor_data = _ExecutorData(frame.sparkSession, store)
         self._pieces = self._executor_data.keep(frame, StorageLevel.DISK_ONLY)
         # This process receives the number of rows and the position of each piece, but not the rows.
-        piece_table = jobs.answered(self._pieces.drop("content"), f"load {info.name}")
+        piece_table = jobs.run_job(self._pieces.drop("content"), f"load {info.name}")
         self.n_rows = int(piece_table["n_rows"].to_numpy().sum())
         info, n_cores = replace(info, n_rows=self.n_rows), _count_cores(frame.sparkSession)
         self._layout, self.invalid_reason = _lay_out_pieces(piece_table, info, n_cores, store)
         if self.invalid_reason is not None or not self.n_rows:
             self._pieces.unpersist()
             return
-        stored = self._joined(pieces.hold, pieces.STORED)  # paths of files on executors, and digests of their rows
+        stored = self._joined(pieces.store_partitions, pieces.STORED)  # file paths on executors, and digests of rows
         self._stored = self._executor_data.keep(stored, StorageLevel.MEMORY_AND_DISK)
-        partitions = jobs.answered(self._stored.drop("path"), f"join {info.name} to leaves").sort_by("number")
+        partitions = jobs.run_job(self._stored.drop("path"), f"join {info.name} to leaves").sort_by("number")
         self._digests = partitions["digest"].to_numpy()
         self.invalid_reason = _first_reason(partitions["invalid_reason"])
 
@@ -106,7 +106,7 @@ class SparkCluster(Remote):
                 yield pickle.loads(results["result"])
                 continue
             make = self._joined(partial(pieces.make_and_visit, **arguments), pieces.RESULTS, [results["number"]])
-            again = jobs.answered(make, "rows that were lost")
+            again = jobs.run_job(make, "rows that were lost")
             for index, _, digest, result in zip(*again.columns, strict=True):
                 self._check(index.as_py(), digest.as_py())
                 yield pickle.loads(result.as_buffer())
@@ -172,7 +172,7 @@ class SparkCluster(Remote):
     ) -> dict[tuple[int, int], bytes]:
         """Run `work` on all partitions, and return results by partition and group of components, merged by `change`."""
         results = partial(
-            pieces.done, work=(work, arguments), store=self._layout.store, n_parts=n_parts, fit_pass=fit_pass
+            pieces.compute_results, work=(work, arguments), store=self._layout.store, n_parts=n_parts, fit_pass=fit_pass
         )
         visit = partial(pieces.visit, results=results, digests=self._digests)
         began = perf_counter()
@@ -192,7 +192,7 @@ class SparkCluster(Remote):
 
     def _answers(self, frame: Any) -> dict[tuple[int, int], bytes]:
         """Return a dictionary of all existing results, by the indices of the partition and the group of components."""
-        result = jobs.answered(frame, f"a pass over {self.n_rows:,} rows").to_pylist()
+        result = jobs.run_job(frame, f"a pass over {self.n_rows:,} rows").to_pylist()
         for partition in result:
             self._check(partition["number"], partition["digest"])
         return {(each["number"], each["part"]): each["result"] for each in result if each["result"] is not None}

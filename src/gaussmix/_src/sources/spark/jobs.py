@@ -18,7 +18,7 @@ import pyarrow as pa
 from pyspark.util import inheritable_thread_target
 
 from gaussmix._src.sources.remote import check_version, version_error
-from gaussmix._src.sources.waiting import awaited
+from gaussmix._src.sources.waiting import wait_for
 from gaussmix._src.version import package_version
 
 WORKER_NOUNS = "Spark executor", "executors"  # for errors: the process that lacks a module, and where to install it
@@ -58,7 +58,7 @@ def _freeze_objects(n_modules: int) -> None:
     gc.freeze()
 
 
-def answered(frame: Any, doing: str) -> pa.Table:
+def run_job(frame: Any, doing: str) -> pa.Table:
     """Compute a data frame in a Spark job, and return its rows; `doing` describes the job in Spark's UI.
 
     Raises
@@ -96,7 +96,7 @@ def answered(frame: Any, doing: str) -> pa.Table:
     Thread(target=run, name="gaussmix-job", daemon=True).start()
     try:
         has_workers = progress.has_workers if context is None else partial(_has_executors, context)
-        return awaited(work, has_workers, "The Spark application", _advice(context))
+        return wait_for(work, has_workers, "The Spark application", _advice(context))
     except Exception as error:
         explained = _describe_error(str(error))
         if explained is None:

@@ -225,7 +225,7 @@ def _digest(blocks: Iterable[Block]) -> int:
     return digest
 
 
-def hold(batches: Batches, layout: Layout) -> Batches:
+def store_partitions(batches: Batches, layout: Layout) -> Batches:
     """Join partitions, write each to a file, and yield the paths and digests."""
     for partition in _joined(batches, layout):
         path = layout.store.write(partition.index, partition.nodes, partition.digest)
@@ -258,7 +258,7 @@ def _result_batches(index: int, digest: int, nodes: list[Block] | None, path: st
         yield _record(RESULTS, index, part, digest, result)
 
 
-def done(
+def compute_results(
     index: int, nodes: list[Block], path: str, work: Work, store: StateStore, n_parts: int, fit_pass: FitPass | None
 ) -> Iterator[bytes]:
     """Yield the pickled result of `work` on a partition, split into one result per component group if `n_parts` > 1."""

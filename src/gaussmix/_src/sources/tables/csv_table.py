@@ -102,7 +102,7 @@ class CsvTable(Table):
         """Yield the types of the first values in each batch, for columns that are empty in the first rows."""
         with self._reading(), self._stream(names, dict.fromkeys(names, pa.string())) as batches:
             for batch in batches:
-                firsts = {name: self._present(batch.column(name)).drop_null()[:1].to_pylist() for name in names}
+                firsts = {name: self._with_nulls(batch.column(name)).drop_null()[:1].to_pylist() for name in names}
                 kinds = {name: self._is_numeric(text) for name, first in firsts.items() for text in first}
                 yield pa.schema({name: pa.float64() if numeric else pa.string() for name, numeric in kinds.items()})
 
@@ -232,14 +232,14 @@ class CsvTable(Table):
         are_whole = all(text.lstrip("+-").replace(self.thousands or "", "").isdigit() for text in cells)
         return pa.int64() if are_whole else pa.float64()
 
-    def _present(self, cells: pa.Array) -> pa.Array:
+    def _with_nulls(self, cells: pa.Array) -> pa.Array:
         """Strip blanks from the texts of cells, and replace texts that mark missing values with null."""
         text = pc.utf8_trim_whitespace(cells)
         return pc.if_else(pc.is_in(text, value_set=pa.array(self.missing)), pa.scalar(None, pa.string()), text)
 
     def _ungrouped(self, cells: pa.Array) -> pa.Array:
         """Convert texts of numbers, which may have thousands separators, to numbers; may raise ArrowInvalid."""
-        text = self._present(cells)
+        text = self._with_nulls(cells)
         mark, pattern = self.thousands or ",", grouped_pattern(self.thousands or ",", self.decimal).pattern
         is_grouped = pc.fill_null(pc.match_substring_regex(text, f"^(?:{pattern})$"), False)
         text = pc.if_else(is_grouped, pc.replace_substring_regex(text, f"[{THOUSANDS[mark]}]", ""), text)

@@ -62,8 +62,7 @@ bool LimitChecks::is_cancellation_small(const Mixture& mixture, const double* an
     whiten_offsets(mixture, anchor);
     baseline::Poll poll(listener_);
     for (Index k = 0; k < n_components_ && !poll.is_cancelled(n_components_ * d_); ++k) {
-        double total = 0;
-        if (!algebra_.is_shared()) total = offset_product(k, k);
+        double total = algebra_.is_shared() ? 0 : offset_product(k, k);
         for (Index l = 0; l < n_components_ && algebra_.is_shared(); ++l) {
             total += std::fabs(offset_product(k, l)) * std::sqrt(mixture.weights[k] * mixture.weights[l]);
         }

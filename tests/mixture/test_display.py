@@ -11,13 +11,8 @@ from gaussmix._src.mixture.html import COLORS, HEIGHT, RADIUS, WIDTH, sketch
 from gaussmix._src.noise_component import NoiseComponent
 from gaussmix.testing import PROBLEMS
 
-TWO = Mixture(
-    [0.25, 0.75],
-    [[0.0, 0.0], [6.0, 2.0]],
-    [[[1.0, 0.5], [0.5, 2.0]], [[4.0, 0.0], [0.0, 1.0]]],
-    FAMILIES["full"],
-    ["<b>bill</b>", "body & mass"],
-)
+COVARIANCES = [[[1.0, 0.5], [0.5, 2.0]], [[4.0, 0.0], [0.0, 1.0]]]
+TWO = Mixture([0.25, 0.75], [[0.0, 0.0], [6.0, 2.0]], COVARIANCES, FAMILIES["full"], ["<b>bill</b>", "body & mass"])
 LINE = Mixture([0.5, 0.5], [[0.0], [5.0]], [1.0, 4.0], FAMILIES["spherical"])
 BOX = NoiseComponent.from_bounds(0.1, np.array([[-5.0, -5.0], [12.0, 9.0]]))
 NOISY = Mixture([0.4, 0.5], TWO.means, TWO.covariances, TWO.family, noise=BOX)

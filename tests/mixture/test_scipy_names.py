@@ -8,13 +8,8 @@ from scipy import stats
 from gaussmix import FAMILIES, Mixture
 from gaussmix._src.noise_component import NoiseComponent
 
-TWO = Mixture(
-    [0.25, 0.75],
-    [[0.0, 0.0], [6.0, 2.0]],
-    [[[1.0, 0.5], [0.5, 2.0]], [[4.0, 0.0], [0.0, 1.0]]],
-    FAMILIES["full"],
-    ["a", "b"],
-)
+COVARIANCES = [[[1.0, 0.5], [0.5, 2.0]], [[4.0, 0.0], [0.0, 1.0]]]
+TWO = Mixture([0.25, 0.75], [[0.0, 0.0], [6.0, 2.0]], COVARIANCES, FAMILIES["full"], ["a", "b"])
 THEIRS = [stats.multivariate_normal(mean, cov) for mean, cov in zip(TWO.means, TWO.covariances, strict=True)]
 NORMAL = Mixture([1.0], [[3.0]], [4.0], FAMILIES["spherical"])
 NOISY = Mixture([0.4, 0.5], TWO.means, TWO.covariances, TWO.family, noise=NoiseComponent(0.1, 3.0))

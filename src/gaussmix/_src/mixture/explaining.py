@@ -167,24 +167,15 @@ def explain_rows(
     Missing values (NaN) are allowed. `native` is the data frame that contained the rows. `error` contains measurement
     errors in the format of `Block`.
     """
-    n_rows, d = rows.shape
     model, K = mixture._model, mixture.n_components
-    heights, roots = np.empty((n_rows, K + 1)), np.empty((n_rows, K + 1, d))
-    # If squares of values in a row would overflow, the row is divided by a power of 2.
-    units = _exponents(np.fmax(np.nanmax(np.abs(rows), axis=1, initial=0.0), np.abs(model.means).max(initial=0.0)))
-    standard_deviations = np.broadcast_to(np.sqrt(model.covariances.variances()), (n_rows, K, d))
+    heights, roots, units = _explain_components(model, rows, error)
+    standard_deviations = np.broadcast_to(np.sqrt(model.covariances.variances()), (len(rows), K, rows.shape[1]))
     if error is not None:
-        standard_deviations = np.sqrt(
-            standard_deviations**2 + (error if error.ndim == 2 else np.einsum("nii->ni", error))[:, None]
-        )
-    for chosen, seen in patterns(np.isnan(rows)):
-        pattern_error = None if error is None else error[chosen]
-        heights[chosen], roots[chosen] = _explain_part(model, rows[chosen], seen, pattern_error, units[chosen])
-    more = _exponents(np.nanmax(np.abs(roots), axis=(1, 2), initial=0.0))
-    roots, units = np.ldexp(roots, -more[:, None, None]), units + more
+        errors = error if error.ndim == 2 else np.einsum("nii->ni", error)
+        standard_deviations = np.sqrt(standard_deviations**2 + errors[:, None])
     with np.errstate(divide="ignore"):
         log_weights = np.log([*model.weights, model.noise_weight])
-    each = np.arange(n_rows)
+    each = np.arange(len(rows))
     # The log densities in `log_joint` contain squares, so they are divided by the square of the row's power of 2.
     log_joint = np.ldexp(log_weights + heights, -2 * units[:, None]) - 0.5 * np.nansum(roots**2, axis=2)
     best = np.where(labels == NOISE_LABEL, K, labels)
@@ -215,6 +206,22 @@ def explain_rows(
         names=names_of(mixture),
         input_frame=native,
     )
+
+
+def _explain_components(model: Model, rows: Array, error: Array | None) -> tuple[Array, Array, Indices]:
+    """Return log densities at the means, square roots of contributions, and an exponent e for each row, (n_rows,).
+
+    The log densities and square roots have the same shapes as in `_explain_part`. The square roots of a row are divided
+    by 2^e, so that the sum of their squares cannot overflow.
+    """
+    (n_rows, d), K = rows.shape, model.n_components
+    heights, roots = np.empty((n_rows, K + 1)), np.empty((n_rows, K + 1, d))
+    units = _exponents(np.fmax(np.nanmax(np.abs(rows), axis=1, initial=0.0), np.abs(model.means).max(initial=0.0)))
+    for chosen, seen in patterns(np.isnan(rows)):
+        pattern_error = None if error is None else error[chosen]
+        heights[chosen], roots[chosen] = _explain_part(model, rows[chosen], seen, pattern_error, units[chosen])
+    more = _exponents(np.nanmax(np.abs(roots), axis=(1, 2), initial=0.0))
+    return heights, np.ldexp(roots, -more[:, None, None]), units + more
 
 
 def _exponents(sizes: Array) -> Indices:

@@ -514,3 +514,9 @@ def test_load_names_the_function_that_reads_another_kind_of_file(mixtures, tmp_p
         type(mixtures[0]).load(tmp_path / "many.gmm")
     with pytest.raises(InvalidModelFileError, match=r"a single mixture, which gaussmix\.Mixture\.load reads"):
         Mixtures.load(tmp_path / "one.gmm")
+
+
+def test_a_number_is_the_weight_of_all_rows(rng):
+    table, offsets = rng.normal(size=(40, 2)), [0, 20, 40]
+    one, all_rows = (fit_many(table, 2, offsets=offsets, sample_weight=w, random_state=0) for w in (3.0, [3.0] * 40))
+    assert [*one.items()] == [*all_rows.items()]

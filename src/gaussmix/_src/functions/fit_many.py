@@ -73,8 +73,8 @@ def fit_many(
     offsets : array-like of int, (n_groups + 1,), default None
         Bounds of the groups in the array: group i consists of the rows offsets[i] … offsets[i + 1] − 1.
     sample_weight : array-like, default None
-        Weights of the rows, ≥ 0: one array if `groups` is an array or data frame, otherwise a list or dictionary of
-        arrays with the same keys as `groups`.
+        Weights of the rows, ≥ 0: an array or a number if `groups` is an array or data frame, otherwise a list or
+        dictionary of arrays with the same keys as `groups`.
     **parameters
         Parameters of `GaussianMixture`, except `warm_start`, `checkpoint`, `verbose`, `callbacks`, `max_time`, `noise`,
         initial parameters, ``degenerate="drop"``, ``check_maximum=True`` and a number as `posterior`. If `random_state`

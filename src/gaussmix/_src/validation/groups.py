@@ -20,8 +20,8 @@ from gaussmix._src.numerics.frames import Frame, listed_columns
 from gaussmix._src.numerics.rows import MAX_TOTAL_WEIGHT, MIN_MERGED_INTEGER, in_whole_steps, unit_of_weights
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.opening import is_table
-from gaussmix._src.validation.parameters import check_floats, check_row_floats
-from gaussmix._src.validation.rows import as_rows
+from gaussmix._src.validation.parameters import check_floats
+from gaussmix._src.validation.rows import as_rows, convert_row_weight
 
 
 @dataclass(frozen=True, eq=False)
@@ -255,7 +255,7 @@ def _from_offsets(table: Any, offsets: ArrayLike, sample_weight: Any, template: 
         raise ValueError(
             f"offsets must rise, but offsets[{index}] is {ends[index]} and offsets[{index + 1}] is {ends[index + 1]}."
         )
-    weight = _check_row_weights(sample_weight, len(rows))
+    weight = None if sample_weight is None else convert_row_weight(sample_weight, len(rows))
     first, size = ends[:-1], np.diff(ends)
     table = np.asarray(table)
     return Groups(
@@ -285,7 +285,7 @@ def _from_frame(frame: Frame, by: Any, sample_weight: Any, template: BaseEstimat
     features = frame.data.drop([by])
     order = np.argsort(group, kind="stable")
     rows = as_rows(template, features.to_native(), 1, reset=True)[order]
-    weight = _check_row_weights(sample_weight, len(names))
+    weight = None if sample_weight is None else convert_row_weight(sample_weight, len(names))
     size = np.bincount(group, minlength=len(codes)).astype(np.int64)
     first = np.cumsum(size) - size
 
@@ -304,16 +304,6 @@ def _from_frame(frame: Frame, by: Any, sample_weight: Any, template: BaseEstimat
         None if text is None else tuple(text.tolist()),
         indices,
     )
-
-
-def _check_row_weights(sample_weight: Any, n_rows: int) -> Array | None:
-    """Check and return the weights of the rows of a single table; return None if no weights were passed."""
-    if sample_weight is None:
-        return None
-    weight = check_row_floats("sample_weight", sample_weight)
-    if weight.shape != (n_rows,):
-        raise ValueError(f"sample_weight.shape == {weight.shape}, expected {(n_rows,)}: one number for each row.")
-    return weight
 
 
 def _without_large_integers(rows: NDArray[Any], first: NDArray[np.int64], size: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -380,13 +380,7 @@ def check_row_weight(sample_weight: ArrayLike, n_rows: int, *, may_vanish: bool 
     Raises ValueError if weights are not finite numbers ≥ 0, have the wrong shape, are all 0, or have a sum that is too
     large.
     """
-    weight = check_row_floats("sample_weight", sample_weight)
-    if weight.ndim == 0:
-        weight = np.full(n_rows, float(weight))
-    if weight.ndim != 1:
-        raise ValueError(f"Sample weights must be 1D array or scalar, got shape {weight.shape}.")
-    if weight.shape != (n_rows,):
-        raise ValueError(f"sample_weight.shape == {weight.shape}, expected {(n_rows,)}: one number for each row.")
+    weight = convert_row_weight(sample_weight, n_rows)
     for wrong, what in ((~np.isfinite(weight), "a finite number"), (weight < 0, "≥ 0")):
         if wrong.any():
             row = int(wrong.argmax())
@@ -402,6 +396,18 @@ def check_row_weight(sample_weight: ArrayLike, n_rows: int, *, may_vanish: bool 
     if 0 < weight.max(initial=0.0) < MIN_WEIGHT:  # scaling by a power of 2 is exact
         weight = weight / MIN_WEIGHT
     return in_whole_steps(weight)
+
+
+def convert_row_weight(sample_weight: ArrayLike, n_rows: int) -> Array:
+    """Return row weights as float64 numbers (n_rows,), whose values are not checked; raises ValueError for shapes."""
+    weight = check_row_floats("sample_weight", sample_weight)
+    if weight.ndim == 0:
+        weight = np.full(n_rows, float(weight))
+    if weight.ndim != 1:
+        raise ValueError(f"Sample weights must be 1D array or scalar, got shape {weight.shape}.")
+    if weight.shape != (n_rows,):
+        raise ValueError(f"sample_weight.shape == {weight.shape}, expected {(n_rows,)}: one number for each row.")
+    return weight
 
 
 def scale_precisions(source: Source, weight_type: str) -> Source:

@@ -284,19 +284,26 @@ def diagnose_ridge(
     is_short = (counts <= model.n_features) & (fractions > MIN_RIDGE_FRACTION)
     is_on_ridge = has_ridge & (fractions > ridge.MAX_RIDGE_FRACTION)
     for k in np.flatnonzero(is_on_ridge | is_short).tolist():
-        length = np.abs(directions[k])
-        if counts[k] <= model.n_features:
-            cause = f"{counted(int(counts[k]), 'distinct row')} for {counted(model.n_features, 'column')}"
-            cause = cause if counts[k] else "the highest responsibility for no row"
-        elif is_constant[k].any():
-            cause = f"one value, or nearly so, in {columns_text(np.flatnonzero(is_constant[k]).tolist(), names)}"
-        else:
-            together = np.flatnonzero(length > _MIN_PART * length.max()).tolist()
-            relation = "are linearly dependent" if len(together) > 1 else "has almost no variance of its own"
-            cause = f"rows in which {columns_text(together, names)} {relation}"
+        length, constant_columns = np.abs(directions[k]), np.flatnonzero(is_constant[k]).tolist()
+        cause = _cause_of_collapse(counts[k], constant_columns, length, names)
         cause = f"{RESTS_ON_RIDGE}{cause}" if has_ridge else f"has {cause}"
         result.append(Diagnosis(k, feature_name(int(length.argmax()), names), None, cause))
     return result
+
+
+def _cause_of_collapse(n_distinct: float, constant_columns: Sequence[int], length: Array, names: Names) -> str:
+    """Describe why a component collapses: few distinct rows, columns that are constant in it, or a flat direction.
+
+    `length` contains the absolute coordinates (n_features,) of the direction in which the component is flattest.
+    """
+    if n_distinct <= len(length):
+        cause = f"{counted(int(n_distinct), 'distinct row')} for {counted(len(length), 'column')}"
+        return cause if n_distinct else "the highest responsibility for no row"
+    if constant_columns:
+        return f"one value, or nearly so, in {columns_text(constant_columns, names)}"
+    together = np.flatnonzero(length > _MIN_PART * length.max()).tolist()
+    relation = "are linearly dependent" if len(together) > 1 else "has almost no variance of its own"
+    return f"rows in which {columns_text(together, names)} {relation}"
 
 
 def feature_name(feature: int | None, names: Names) -> str | int | None:

@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pandas
+import polars
 import pytest
 import sklearn.mixture
 from sklearn.exceptions import NotFittedError
@@ -208,6 +209,14 @@ def test_labels_equal_the_result_of_predict(X, estimator, kind):
     assert labels is estimator.labels_
 
 
+@pytest.mark.parametrize("kind", [pandas.DataFrame, polars.from_pandas])
+def test_labels_are_predicted_for_a_table_with_a_column_of_labels(X, gm, kind):
+    features = pandas.DataFrame(X, columns=[f"x{index}" for index in range(X.shape[1])])
+    known = np.where(np.arange(len(X)) < 5, 0, -1)
+    table = kind(features.assign(known=known))
+    np.testing.assert_array_equal(gm.fit(table, labels="known").labels_, gm.predict(features))
+
+
 def test_fit_predict_stores_its_result_in_labels(X, gm):
     assert gm.fit_predict(X.tolist()) is gm.labels_
     trimmed = GaussianMixture(2, trim=0.1, random_state=0)
@@ -268,6 +277,8 @@ def test_the_error_for_absent_labels_gives_the_reason(X, gm):
     frame = pandas.DataFrame(X, columns=[f"x{index}" for index in range(X.shape[1])])
     frame["label"] = gm.fit(frame).predict(frame)
     assert reason(gm) == "the array X has been changed"
+    gm.fit(frame.assign(known=-1), labels="known")
+    assert reason(gm) == "the array X no longer exists"
     assert reason(gm.fit(X.tolist())) == "X was neither an array nor a data frame"
     assert reason(gm.fit(X, X_error=np.ones(3))) == "predict would need X_error"
     assert reason(gm.set_params(trim=0.1).fit(X)) == "predict can't leave out the rows that trim left out"

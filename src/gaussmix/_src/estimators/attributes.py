@@ -86,8 +86,9 @@ class MixtureAttributes(Estimator):
     """Noise variances Ψ (n_components, n_features) of factor analysers, in data units²."""
 
     _instead: ClassVar[Mapping[str, str]] = {}  # hints for missing attributes, used instead of the hints in OF_FITTED
-    # One of three: the array `labels_`, a reference to X with the checksum of X, or the reason why X is not known.
-    _label_source: NDArray[np.int64] | tuple[ref[Any], int] | str
+    # One of three: the array `labels_`; a reference to X, with the checksum of its rows and the name of its column of
+    # labels; or the reason why X is not known.
+    _label_source: NDArray[np.int64] | tuple[ref[Any], int, str | None] | str
     labels_: NDArray[np.int64]  # not a property, which notebooks would compute to show the estimator
     """Labels of the training rows, which `predict(X)` computes on first access."""
 

@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from gaussmix._src.report.estimates import MixtureEstimates
     from gaussmix._src.report.summary import Summary
 
+_NO_REFERENCE = "X was neither an array nor a data frame"
+
 
 @documented
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -137,8 +139,12 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
             criterion and `sample_weight` sums to less than 2. A RuntimeWarning is also issued if `checkpoint` can't be
             written, so that the fit continues without a checkpoint, or if y, which is ignored, looks like `labels`.
         """
-        with start_fit(self, X, y, sample_weight, labels, X_error) as (X, options):
-            self._fit_mixture(X, sample_weight, options)
+        with start_fit(self, X, y, sample_weight, labels, X_error) as (rows, options):
+            self._fit_mixture(rows, sample_weight, options)
+        if isinstance(labels, str) and isinstance(self._label_source, tuple):  # `rows` no longer exists after this call
+            checksum, self._label_source = self._label_source[1], _NO_REFERENCE
+            with suppress(TypeError):
+                self._label_source = ref(X), checksum, labels
         return self
 
     @abstractmethod
@@ -157,9 +163,9 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         elif not (isinstance(source, ArraySource) or source.is_on_device):
             self._label_source = "X was in a file or on a cluster"
         else:
-            self._label_source = "X was neither an array nor a data frame"
+            self._label_source = _NO_REFERENCE
             with suppress(TypeError):  # for example, lists do not support weak references
-                self._label_source = ref(X), source.sampled_checksum
+                self._label_source = ref(X), source.sampled_checksum, None
 
     def fit_predict(
         self,

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix._src.validation.labels import without_labels
+
 
 def predict_labels(estimator: Any) -> NDArray[np.int64]:
     """Return the labels of the training rows of a mixture estimator; raises NotFittedError or AttributeError."""
@@ -16,10 +18,10 @@ def predict_labels(estimator: Any) -> NDArray[np.int64]:
         return source
     X, why = None, source
     if isinstance(source, tuple):
-        reference, checksum = source
+        reference, checksum, column = source
         X, why = reference(), "the array X no longer exists"
-        if X is not None and not _is_unchanged(estimator, X, checksum):
-            X, why = None, "the array X has been changed"
+        if X is not None:
+            X, why = _unchanged_rows(estimator, X, checksum, column), "the array X has been changed"
     if X is None:
         raise AttributeError(
             f"{type(estimator).__name__} has no labels_, because a fit does not store X, and {why}. "
@@ -29,8 +31,10 @@ def predict_labels(estimator: Any) -> NDArray[np.int64]:
     return labels
 
 
-def _is_unchanged(estimator: Any, X: Any, checksum: int) -> bool:
+def _unchanged_rows(estimator: Any, X: Any, checksum: int, column: str | None) -> Any:
+    """Return X without the column of labels, or None if X has been changed since the fit."""
     try:
-        return bool(estimator._source(X).sampled_checksum == checksum)
+        X, _ = without_labels(estimator, X, column)
+        return X if estimator._source(X).sampled_checksum == checksum else None
     except (TypeError, ValueError):  # for example, a data frame has a new column
-        return False
+        return None

@@ -497,18 +497,20 @@ class TestRowNumbers:
     @pytest.mark.heavy(n_default=2)
     @pytest.mark.parametrize("extension", ["csv", "parquet", "dat"])
     @pytest.mark.parametrize(("first", "name"), [(0, "a"), (1, "id"), (1001, "customer_id"), (7, "Nr")])
-    def test_an_index_column_is_left_out_and_reported(self, cli, tmp_path, rng, extension, first, name):
-        path = self.table(tmp_path / f"x.{extension}", rng, first=first, name=name)
+    @pytest.mark.parametrize("is_shuffled", [False, True])
+    def test_an_index_column_is_left_out_and_reported(self, cli, tmp_path, rng, extension, first, name, is_shuffled):
+        order = rng.permutation(40) if is_shuffled and name != "a" else None
+        path = self.table(tmp_path / f"x.{extension}", rng, first=first, name=name, order=order)
         result = cli("fit", path, "-k", 1)
         assert "2 features (size, mass)" in result.stdout
-        assert result.stderr.startswith(f"gaussmix: left out column '{name}': it counts the rows.")
+        assert result.stderr.startswith(f"gaussmix: left out column '{name}': it numbers the rows.")
         assert "features (size, mass)" in cli("fit", path, "-k", 1, "--exclude", name).stdout
         result = cli("fit", path, "-k", 1, "--columns", f"{name},mass")
         assert f"2 features ({name}, mass)" in result.stdout
-        assert "counts" not in result.stderr
+        assert "numbers" not in result.stderr
 
     @pytest.mark.parametrize(("first", "name", "kind"), [
-        (1950, "year", ""), (5, "a", ""), (0, "id", "shuffled"), (0, "id", "repeated"), (0, "id", "with gaps"),
+        (1950, "year", ""), (5, "a", ""), (0, "rank", "shuffled"), (0, "id", "repeated"), (0, "id", "with gaps"),
     ])  # fmt: skip
     def test_columns_that_do_not_number_the_rows_remain_features(self, cli, tmp_path, rng, first, name, kind):
         orders = {"shuffled": rng.permutation(40), "repeated": np.arange(40) // 2, "with gaps": np.arange(0, 40, 2)}
@@ -525,7 +527,7 @@ class TestRowNumbers:
         ):
             result = cli(*words)
             assert result.exit_code == 0, result.stderr
-            assert "left out column 'id': it counts the rows." in result.stderr
+            assert "left out column 'id': it numbers the rows." in result.stderr
 
     def test_a_table_with_only_an_index_column_is_fitted(self, cli, tmp_path):
         pd.DataFrame({"id": np.arange(30)}).to_csv(tmp_path / "x.csv", index=False)

@@ -60,7 +60,7 @@ class Reading:
             return []
         names = table.counting_names([name for name in table.names if name not in (*self.exclude, *without)])
         print_notices(
-            f"left out column {name!r}: it counts the rows. If it is a feature, name all features with --columns."
+            f"left out column {name!r}: it numbers the rows. If it is a feature, name all features with --columns."
             for name in names
         )
         return names

@@ -253,14 +253,20 @@ class Table(ABC):
         return tuple(name for name in names if name not in without)
 
     def counting_names(self, names: Sequence[str]) -> list[str]:
-        """Return the columns that only count rows (1, 2, 3, …), judged by their names and by the first batch."""
+        """Return the columns that only number the rows, judged by their names and by the first batch.
+
+        The numbers are consecutive. They may be in any order if the name is that of an index, such as "id". Otherwise
+        they must count from 0 or 1, because a column such as "rank" may contain the same numbers in another order.
+        """
         integers = [name for name in names if self.has_names and pa.types.is_integer(self.schema.field(name).type)]
         batch = next(self.batches(integers, integers), None) if integers else None
         if batch is None or batch.num_rows < _MIN_COUNTED_ROWS:
             return []
-        result = {name: doubles(batch.column(name)) for name in integers}
-        is_called = {name: values[0] in (0, 1) or _INDEX_NAME.search(name) for name, values in result.items()}
-        counting = [name for name, values in result.items() if is_called[name] and (np.diff(values) == 1).all()]
+        counting = []
+        for name in integers:
+            values, is_called = doubles(batch.column(name)), _INDEX_NAME.search(name)
+            if (is_called or values[0] in (0, 1)) and (np.diff(np.sort(values) if is_called else values) == 1).all():
+                counting.append(name)
         others = [name for name in names if is_numeric(self.schema.field(name).type) and name not in counting]
         return counting if others else []
 

@@ -209,7 +209,8 @@ def test_density_levels_accept_weights_of_0_and_no_rows():
     ("call", "message"),
     [
         (lambda m: m.highest_density_level(1.5), "p contains 1.5, but probabilities"),
-        (lambda m: m.in_highest_density_region([[0.0, 0.0]], -1), "p contains -1.0"),
+        (lambda m: m.in_highest_density_region([[0.0, 0.0]], -1), "p=-1 must be a number from 0"),
+        (lambda m: m.in_highest_density_region([[0.0, 0.0]], "a"), "p must be a number from 0 to 1, not 'a'"),
         (lambda m: m.density_p_value([[0.0, np.nan]]), "contains NaN: row 0, column 1"),
         (lambda m: m.density_p_value([[0.0]]), r"must have shape \(n_rows, 2\)"),
         (lambda m: m.density_p_value([[0.0, 0.0]], n_points=0), "n_points=0 must be an integer ≥ 1"),

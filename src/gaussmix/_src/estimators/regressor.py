@@ -186,7 +186,7 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         on a cluster.
         """
         source = self._source(X)
-        return PredictiveDistribution.concatenate([*source.map_rows(self._task.predictive)])
+        return PredictiveDistribution._concatenate([*source.map_rows(self._task.predictive)])
 
     def score(self, X: RowsLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None) -> float:
         """Return R², the fraction of the variance of y that `predict` explains; with `targets`, y is read from X."""

@@ -60,7 +60,7 @@ class PredictiveDistribution:
         return cls(weights, means, covariances.array, split.family.relaxed(covariances), names)
 
     @classmethod
-    def concatenate(cls, parts: Sequence[PredictiveDistribution]) -> PredictiveDistribution:
+    def _concatenate(cls, parts: Sequence[PredictiveDistribution]) -> PredictiveDistribution:
         """Join the predictive distributions of consecutive blocks of rows."""
         weights, means = (np.concatenate(each) for each in zip(*((p.weights, p.means) for p in parts), strict=True))
         return replace(parts[0], weights=weights, means=means)
@@ -166,7 +166,7 @@ class Regression:
 
     def predictive(self, block: Block) -> PredictiveDistribution:
         """Return the predictive distributions p(y | x) of the rows."""
-        return PredictiveDistribution.concatenate([self._predictive(self._predictors(leaf)) for leaf in block.split()])
+        return PredictiveDistribution._concatenate([self._predictive(self._predictors(leaf)) for leaf in block.split()])
 
     def _predictive(self, rows: Rows) -> PredictiveDistribution:
         if np.isnan(rows).any():

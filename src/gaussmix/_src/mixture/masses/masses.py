@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gaussmix._src import mixture
-from gaussmix._src.checks import Rng, check_count, check_probabilities, generator
+from gaussmix._src.checks import Rng, check_count, check_fraction, check_probabilities, generator
 from gaussmix._src.mixture.base import MixtureBase, of_components
 from gaussmix._src.mixture.compare.estimate import Estimate
 from gaussmix._src.numerics.arrays import Array
@@ -295,7 +295,7 @@ class Masses(MixtureBase):
         >>> m.in_highest_density_region([[0.0], [1.9], [5.0]], 0.95)
         array([ True,  True, False])
         """
-        level = self.highest_density_level(float(p), n_points=n_points, rng=rng)
+        level = self.highest_density_level(check_fraction("p", p), n_points=n_points, rng=rng)
         return np.asarray(self._log_levels(rows) >= level)
 
     def _log_masses(self, lower: Array, upper: Array, n_points: int, rng: Rng) -> tuple[Array, Array]:

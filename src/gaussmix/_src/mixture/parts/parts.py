@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from numpy.typing import ArrayLike
 
@@ -151,7 +151,7 @@ class Parts(MixtureBase):
         >>> Mixture.concatenate([m, m.convolve(2.0)], [0.75, 0.25]).weights
         array([0.375, 0.375, 0.125, 0.125])
         """
-        several = list(mixtures)
+        several: Any = [*mixtures] if hasattr(mixtures, "__iter__") else [mixtures]
         check_alone("concatenate", several)
         names = common_names(several)
         return cls._from_model(mixture.combining.concatenate([m._model for m in several], weights), names)

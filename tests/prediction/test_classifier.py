@@ -168,6 +168,8 @@ def test_labels_of_priors_must_be_in_the_order_of_the_classes(names, classes):
         np.testing.assert_allclose(fitted.class_prior_, [0.2, 0.3, 0.5])
     with pytest.raises(ValueError, match=r"labels of priors are .*, but classes_ has"):
         GaussianMixtureClassifier(priors=fractions[::-1]).fit(X, y)  # as from `value_counts`
+    with pytest.raises(ValueError, match=rf"must be 3 numbers .* in the order of classes_, \[{names[0]!r}, "):
+        GaussianMixtureClassifier(priors=fractions.to_dict()).fit(X, y)
 
 
 @pytest.mark.parametrize("n_components", [None, [1, 2]])
@@ -417,7 +419,7 @@ BAD = {
     "unknown structure": ({"covariance_type": "ful"}, LABELS, "Did you mean 'full'?"),
     "unknown above 1": ({"reject_below": 2}, LABELS, "reject_below=2 must be a number from 0 to 1."),
     "unknown negative": ({"reject_below": -0.1}, LABELS, "reject_below=-0.1 must be a number from 0 to 1."),
-    "priors": ({"priors": [0.5, 0.6]}, LABELS, "must be 2 numbers > 0 that sum to 1, one for each class"),
+    "priors": ({"priors": [0.5, 0.6]}, LABELS, "must be 2 numbers > 0 that sum to 1, in the order of"),
     "too many priors": ({"priors": [0.2, 0.3, 0.5]}, LABELS, "must be 2 numbers > 0"),
     "priors and no labels": ({"priors": [0.5, 0.5]}, np.arange(20) % 3 - 1, "(y is -1 or missing). Remove priors"),
     "a choice without labels": ({"n_components": [1, 2]}, np.arange(20) % 3 - 1, "(y is -1 or missing), so set"),

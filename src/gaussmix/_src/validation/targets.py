@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Set
+from collections.abc import Hashable, Mapping, Set
 from datetime import date, time, timedelta
 from functools import partial, reduce
 from numbers import Number, Real
@@ -160,12 +160,14 @@ def check_mass(mass: Array, classes: NDArray[Any]) -> None:
         raise ValueError(f"No row of class {name!r} has a positive sample_weight. Leave out the class.")
 
 
-def check_priors(priors: ArrayLike, classes: NDArray[Any], *, is_complete: bool) -> Array:
+def check_priors(priors: Any, classes: NDArray[Any], *, is_complete: bool) -> Array:
     """Check and return prior probabilities (n_classes,); raise ValueError if the class of a row is unknown."""
-    prior, n_classes = check_floats("priors", priors), len(classes)
+    n_classes = len(classes)
+    prior = np.empty(0) if isinstance(priors, Mapping) else check_floats("priors", priors)
     check_label_order("priors", priors, classes.tolist(), "classes_ has")
     if prior.shape != (n_classes,) or not (prior > 0).all() or not abs(prior.sum() - 1) < 1e-6:
-        raise ValueError(f"priors={priors!r:.60} must be {n_classes} numbers > 0 that sum to 1, one for each class.")
+        wanted = f"{n_classes} numbers > 0 that sum to 1, in the order of classes_, {classes.tolist()!r:.200}"
+        raise ValueError(f"priors={priors!r:.60} must be {wanted}.")
     if not is_complete:
         raise ValueError("priors can't be combined with rows of unknown class (y is -1 or missing). Remove priors.")
     return prior

@@ -200,7 +200,7 @@ FAILED = [
     ("fit x.csv --exclude z", "has no column 'z'; it has 'x', 'y'"),
     ("fit x.csv --criterion BIC -k 9", "fewer rows than components."),
     ("fit input.csv -k 300 -s full", "1 × fewer rows than components. Lower -k."),
-    ("fit constant.csv -k 1 --reg-covar 0", "Column 'b' is constant. Leave it out, or raise --reg-covar."),
+    ("fit constant.csv -k 1 --reg-covar 0", "Column 'b' is constant. Leave it out, or raise --reg-covar, on"),
     ("report constant.csv -k 1:2 -o r.html", "Column 'b' is constant."),
     ("fit x.csv -k 1 -s full", "raise --reg-covar, or choose --structure diag."),
     ("fit far.csv -k 1 -s full", "Remove the row, or fit with --trim."),

@@ -47,7 +47,7 @@ def test_describe_failures_does_not_repeat_advice() -> None:
     failed = [Result(candidate, None, 1, None, Failure(kind), 0.0) for kind in kinds]
     assert describe_failures(failed) == (
         "2 × singular covariance, 1 × fewer rows than components.",
-        "Lower n_components, raise reg_covar, drop columns that are constant or determined by other columns, or leave "
+        "Drop columns that are constant or determined by other columns, lower n_components, raise reg_covar, or leave "
         "out outliers, for example with trim.",
     )
 

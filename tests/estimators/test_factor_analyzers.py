@@ -130,7 +130,9 @@ def test_two_equal_columns_are_reported_as_a_collapse(rows):
     assert best.covariance_type_ == "diag"
     with pytest.warns((RuntimeWarning, ConvergenceWarning)) as caught:
         single = GaussianMixture(2, covariance_type=NAME, reg_covar=0, tol="auto", random_state=0).fit(twice)
-    cause = r"collapsed in .*: mean and covariance were frozen before that\. Column 6 follows from column 0 \(.* it out"
+    cause = (
+        r"collapsed in .*: mean and covariance were frozen before that\. Column 6 follows from column 0 \(.* Leave out"
+    )
     assert re.match(f"components? .* {cause}", str(caught[0].message))
     assert "distinct" not in single.outcome_.reason
 

@@ -451,7 +451,7 @@ def test_an_invalid_parameter_is_reported_without_a_class(parameters):
 
 
 def test_a_linearly_dependent_column_is_reported_with_its_classes():
-    message = r"class 0, 1 is singular\. Column 'twice' follows from column 'x0'\. Leave it out, or raise reg_covar\."
+    message = r"class 0, 1 is singular\. Column 'twice' follows from column 'x0'\. Leave out one of these columns, or "
     frame = pd.DataFrame(ROWS, columns=[f"x{index}" for index in range(ROWS.shape[1])])
     with pytest.raises(ValueError, match=message):
         GaussianMixtureClassifier(reg_covar=0).fit(frame.assign(twice=2 * frame["x0"]), LABELS)

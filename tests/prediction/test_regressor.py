@@ -219,7 +219,7 @@ def test_errors_and_warnings_name_the_target(named, n_components):
     regressor, name = GaussianMixtureRegressor(n_components, reg_covar=0), "price" if named else "y"
     with pytest.raises(ValueError, match=f"Column '{name}' is constant"):
         regressor.fit(ROWS, y["constant"])
-    with pytest.raises(ValueError, match=f"Column '{name}' follows from columns 'x0', 'x2'"):
+    with pytest.raises(ValueError, match=f"Column '{name}' follows from columns 'x0', 'x2'. Leave out one of "):
         regressor.fit(ROWS, y["dependent"])
     with pytest.warns(RuntimeWarning, match=f"Column '{name}' is constant"):
         fitted = GaussianMixtureRegressor().fit(ROWS, y["constant"])

@@ -29,7 +29,7 @@ class Outcome(Enum):
     TIME_LIMIT = "max_time was reached before the {raised} converged; raise max_time or tol."
     STOPPED = "A callback ended the fit."
     DEGENERATE = (
-        "Every component collapsed; raise reg_covar, lower n_components, or leave out columns determined by others."
+        "Every component collapsed; leave out columns determined by others, lower n_components, or raise reg_covar."
     )
     NON_FINITE = "The log-likelihood is not a finite number; rescale the columns of X."
 
@@ -45,9 +45,9 @@ class FailureKind(Enum):
     NOT_ENOUGH_ROWS = "fewer rows than components", "lower n_components"
     SINGULAR = (
         "singular covariance",
+        "drop columns that are constant or determined by other columns",
         "lower n_components",
         "raise reg_covar",
-        "drop columns that are constant or determined by other columns",
         "leave out outliers, for example with trim",
     )
     COLLAPSED = "collapsed onto too few distinct rows", *SINGULAR[1:]

@@ -301,9 +301,8 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
             if causes:
                 raise ValueError(f"The covariance of class {classes} is singular. {causes}") from None
             raise ValueError(
-                f"Too few distinct rows for the covariance of class {classes}: raise reg_covar, choose a "
-                "covariance_type that classes share, such as 'tied', or drop columns that are constant or depend on "
-                "other columns."
+                f"Too few distinct rows for the covariance of class {classes}: drop columns that are constant or "
+                "depend on others, choose a covariance_type that classes share, such as 'tied', or raise reg_covar."
             ) from None
         if ridge is None:
             model = fit.classes.mixture._model

@@ -135,7 +135,8 @@ def _ridge_advice(*, is_classifier: bool, is_shared: bool) -> str:
     """Return what to do about covariances that rest on the ridge although no column is singular."""
     if not is_classifier:
         return (
-            "Leave out outliers and columns of few values, lower n_components, or set the prior of a GaussianMixture."
+            "Leave out outliers and columns of few values, lower n_components, choose a shared covariance_type such as "
+            "'tied', or set the prior of a GaussianMixture."
         )
     if is_shared:
         return "Leave out columns of few values, or raise reg_covar."
@@ -219,6 +220,6 @@ def rounding_sentence(error: Array) -> str | None:
         return None
     return (
         f"{name_components(concerned.tolist())}: nearly singular covariance, so that rounding changes log densities "
-        f"by about {error.max():.1g} nats. Raise reg_covar or n_components, or leave out columns that are determined "
-        "by other columns, or rows far from all other rows."
+        f"by about {error.max():.1g} nats. Leave out columns that are determined by other columns, or rows far from "
+        "all other rows, or raise n_components or reg_covar."
     )

@@ -151,8 +151,12 @@ class SingularColumns:
         if len(self.dependent) > _MAX_EXPLAINED_COLUMNS:
             sentences.append(f"{len(self.dependent) - _MAX_EXPLAINED_COLUMNS} more follow from other columns.")
         if sentences:
-            them = "it" if len(self.constant) + len(self.dependent) == 1 else "them"
-            sentences.append(f"Leave {them} out, or raise reg_covar.")
+            # A single dependent column may be the target of a regression, which can't be left out.
+            several = len(sentences) > 1 or len(self.constant) > 1
+            leave = (
+                "Leave them out" if several else f"Leave {'out one of these columns' if self.dependent else 'it out'}"
+            )
+            sentences.append(f"{leave}, or raise reg_covar, on which the likelihood and BIC then depend.")
         if self.distant_rows:
             rows, them = self._distant_rows_are.capitalize(), "the row" if len(self.distant_rows) == 1 else "these rows"
             sentences.append(

@@ -49,6 +49,17 @@ def test_dependent_columns_are_named_only_for_structures_with_correlations(group
         assert ("Row 80 (counted from 0) is so far from all other rows" in str(caught.value)) is is_named
 
 
+def test_a_warning_names_a_column_with_many_zeros(rng):
+    frame = pd.DataFrame(rng.normal(size=(300, 3)), columns=["income", "age", "debt"])
+    frame["debt"] = frame["debt"].where(rng.random(300) < 0.3, 0.0)
+    with pytest.warns(
+        SearchWarning, match="collapsed onto .* Many values are 0 in column 'debt'. A component"
+    ) as caught:
+        fitted = GaussianMixtureIC([1, 2, 3], covariance_type=["full", "diag"], random_state=0).fit(frame)
+    assert len(caught) == 1
+    assert "- feature 'debt': the column has many zeros, so" in str(fitted.summary())
+
+
 @pytest.mark.parametrize("structure", ["full", "tied", "diag"])
 def test_a_warning_names_a_column_with_two_values_and_a_remedy(structure, rng):
     frame = pd.DataFrame({"income": rng.normal(size=300), "is member": rng.random(300) < 0.4})

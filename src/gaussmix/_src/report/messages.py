@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sklearn.exceptions import ConvergenceWarning
@@ -123,10 +124,11 @@ def warn_of_ridge(
     """Return diagnoses of components whose variance is only `reg_covar`; warn unless the user chose `reg_covar`."""
     result = after.diagnostics.diagnose_ridge(problem, model, constant, names)
     if result and problem.ridge is None:
-        columns = after.diagnostics.SingularColumns.find(problem.data.raw_source, [model.family]).describe(names)
+        columns = after.diagnostics.SingularColumns.find(problem.data.raw_source, [model.family])
+        columns = replace(columns, zero_heavy=[])  # `result` names the columns in which a component has only zeros
         about = "The likelihood and criteria such as BIC are unreliable for such components."
         is_classifier, is_shared = component_names is not None, model.covariances.is_shared
-        advice = columns or _ridge_advice(is_classifier=is_classifier, is_shared=is_shared)
+        advice = columns.describe(names) or _ridge_advice(is_classifier=is_classifier, is_shared=is_shared)
         warn(f"{ridge_causes(result, component_names)} {about} {advice}", CollapseWarning)
     return result
 

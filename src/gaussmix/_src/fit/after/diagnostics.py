@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -30,6 +30,7 @@ _MIN_RESIDUAL_VARIANCE = 1e-10  # maximum unexplained fraction of the variance o
 _MIN_COEFFICIENT = 1e-4  # maximum standardised coefficient of a column that is not reported as a cause of a dependence
 _CONSTANT_FACTOR = 2.0  # a column is constant in a component if its variance is at most this factor times the ridge
 _MIN_ROWS_OF_TWO = 10  # with fewer rows than this, a measured column may have only two values by chance
+_MIN_ZEROS = 0.2  # columns with this fraction of zeros are reported if components collapse
 _MIN_PART = 0.01  # messages omit columns whose entry in a direction is below this fraction of the largest entry
 _MAX_EXPLAINED_COLUMNS = 3  # maximum number of dependent columns that a message explains
 Names = Sequence[str] | None  # names of the features; None if features have no names
@@ -48,6 +49,16 @@ def find_two_valued_columns(source: Source) -> list[int]:
         return []
     n_others = source.sum_of(partial(_count_others, low=low, high=high))
     return np.flatnonzero((n_others == 0) & (low < high)).tolist()
+
+
+def find_zero_heavy_columns(source: Source, excluded: Collection[int]) -> list[int]:
+    """Return the columns, except `excluded`, in which a component may contain only zeros, because 0 is frequent."""
+    frequent = np.flatnonzero(source.sum_of(_count_zeros) >= _MIN_ZEROS * source.n_rows).tolist()
+    return [column for column in frequent if column not in excluded]
+
+
+def _count_zeros(leaf: Block) -> Array:
+    return (leaf.rows == 0).sum(axis=0, dtype=np.float64)
 
 
 def _count_others(leaf: Block, low: Array, high: Array) -> Array:
@@ -110,6 +121,7 @@ class SingularColumns:
     constant : columns with a single value.
     dependent : map from each column that is a linear function of earlier columns to the list of these earlier columns.
     two_valued : columns with only two distinct values.
+    zero_heavy : other columns in which at least a fifth of the values are 0.
     distant_rows : rows without which fewer columns would be linearly dependent; `dependent` leaves these rows out.
     n_rows : number of rows, if it is too small for linearly independent columns; otherwise None.
     """
@@ -117,6 +129,7 @@ class SingularColumns:
     constant: list[int] = field(default_factory=list)
     dependent: dict[int, list[int]] = field(default_factory=dict)
     two_valued: list[int] = field(default_factory=list)
+    zero_heavy: list[int] = field(default_factory=list)
     distant_rows: list[int] = field(default_factory=list)
     n_rows: int | None = None
 
@@ -128,19 +141,21 @@ class SingularColumns:
         constant, n_rows = find_constant_columns(source), source.row_totals.n_positive
         second = max(family.kind.second for family in failed_families)
         two_valued = find_two_valued_columns(source) if second > Second.TRACE else []
+        zero_heavy = find_zero_heavy_columns(source, {*constant, *two_valued}) if second > Second.TRACE else []
+        result = cls(constant, two_valued=two_valued, zero_heavy=zero_heavy)
         if second <= Second.DIAGONAL:
-            return cls(constant, two_valued=two_valued)
+            return result
         if n_rows <= source.n_features:
             return cls(constant, n_rows=n_rows)
         if source.is_incomplete:  # The covariance of all rows is unknown.
-            return cls(constant, two_valued=two_valued)
+            return result
         dependent, distant_rows = _find_dependent_columns(source.collect(Spread).covariance), list[int]()
         if dependent:
             rows, covariance = split_distant_rows(source)
             other_columns = _find_dependent_columns(covariance)
             if other_columns.keys() < dependent.keys():
                 dependent, distant_rows = other_columns, rows
-        return cls(constant, dependent, two_valued, distant_rows)
+        return replace(result, dependent=dependent, distant_rows=distant_rows)
 
     def describe(self, names: Names) -> str:
         """Return a message that lists the singular columns and gives advice; "" if there are no singular columns."""
@@ -165,6 +180,11 @@ class SingularColumns:
             )
         if self.two_valued:
             sentences.append(two_valued_sentence(self.two_valued, names))
+        if self.zero_heavy:
+            sentences.append(
+                f"Many values are 0 in {columns_text(self.zero_heavy, names)}. A component whose rows all have 0 there "
+                "has no variance. Leave such columns out, lower n_components, or fit these rows alone."
+            )
         if self.n_rows is not None:
             sentences.append(
                 f"{counted(self.n_rows, 'row')} can't determine covariances between all features: raise "
@@ -181,6 +201,7 @@ class SingularColumns:
         """Return a record for each column, and one for all rows, that made candidates in a model selection fail."""
         sentences = dict.fromkeys(self.constant, "is constant")
         sentences |= dict.fromkeys(self.two_valued, "has only two values")
+        sentences |= dict.fromkeys(self.zero_heavy, "has many zeros")
         sentences |= {index: f"follows from {columns_text(others, names)}" for index, others in self.dependent.items()}
         causes = ((index, f"the column {what}, so that candidates failed") for index, what in sorted(sentences.items()))
         result = [Diagnosis(None, feature_name(index, names), None, cause) for index, cause in causes]

@@ -125,7 +125,8 @@ def _warn_and_diagnose(best: BestRun, plan: Plan, names: Sequence[str] | None) -
         warn(report.messages.constant_sentence(run.model, constant, names))
     on_ridge = []
     if not (distinct_note or best.is_ridge_dropped) and (has_ridge or problem.ridge == 0):
-        on_ridge = report.messages.warn_of_ridge(problem, run.model, constant, names)
+        is_chosen = plan.candidate is not None
+        on_ridge = report.messages.warn_of_ridge(problem, run.model, constant, names, is_chosen=is_chosen)
     return [*(after.diagnostics.diagnose_run(run, constant, names, distinct_note) if is_unusual else ()), *on_ridge]
 
 

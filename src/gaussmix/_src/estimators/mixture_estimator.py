@@ -129,7 +129,8 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         -----
         ConvergenceWarning : if `max_iter` or `max_time` ended a run early, or if initialisations were skipped.
         ConvergenceWarning and RuntimeWarning : one warning of both classes, if a component became empty or collapsed
-            and was frozen, or if X has fewer distinct rows than components.
+            and was frozen, if X has fewer distinct rows than components, or if only `reg_covar` keeps a component from
+            collapsing. With your own value of `reg_covar`, only `GaussianMixtureIC` issues the last warning.
         SearchWarning : if candidate mixtures of `GaussianMixtureIC` failed, which may have changed the choice, or were
             skipped because `max_time` was reached. The message gives the reasons, the columns that caused failures, and
             advice. SearchWarning is a subclass of RuntimeWarning.

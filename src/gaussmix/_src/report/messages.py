@@ -119,11 +119,20 @@ def ridge_causes(on_ridge: Sequence[Diagnosis], names: Sequence[str] | None = No
 
 
 def warn_of_ridge(
-    problem: Problem, model: Model, constant: Sequence[int], names: Names, component_names: Names = None
+    problem: Problem,
+    model: Model,
+    constant: Sequence[int],
+    names: Names,
+    component_names: Names = None,
+    *,
+    is_chosen: bool = False,
 ) -> list[Diagnosis]:
-    """Return diagnoses of components whose variance is only `reg_covar`; warn unless the user chose `reg_covar`."""
+    """Return diagnoses of components that collapse or have only `reg_covar` as variance, and warn about them.
+
+    There is no warning if the user chose `reg_covar`, unless a criterion, which is unreliable, has chosen the mixture.
+    """
     result = after.diagnostics.diagnose_ridge(problem, model, constant, names)
-    if result and problem.ridge is None:
+    if result and (problem.ridge is None or is_chosen):
         columns = after.diagnostics.SingularColumns.find(problem.data.raw_source, [model.family])
         columns = replace(columns, zero_heavy=[])  # `result` names the columns in which a component has only zeros
         about = "The likelihood and criteria such as BIC are unreliable for such components."

@@ -14,6 +14,7 @@ import warnings
 from types import SimpleNamespace
 
 import numpy as np
+import pandas
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.dataset
@@ -141,6 +142,19 @@ def test_fit_accepts_a_path(folder, expected):
     assert_same_fit(gm, expected[False])
     chosen = GaussianMixtureIC(range(1, 3), max_iter=3).fit(folder / "by-rows.npy")
     assert chosen.n_components_ in (1, 2)
+
+
+def test_predictions_from_a_path_read_only_the_features_of_the_fit(rng, tmp_path):
+    frame = pandas.DataFrame(rng.normal(size=(40, 2)), columns=["x", "y"])
+    gm, path = GaussianMixture(2, random_state=0).fit(frame), tmp_path / "x.csv"
+    frame.assign(place="here", z=1.0)[["z", "place", "y", "x"]].to_csv(path, index=False)
+    np.testing.assert_array_equal(gm.predict(path), gm.predict(frame))  # warnings are errors
+    frame[["x"]].assign(place="here").to_csv(path, index=False)
+    with (
+        pytest.warns(RuntimeWarning, match="left out column 'place'"),
+        pytest.raises(ValueError, match=r"The columns of X are 'x', but .* was fitted with 'x', 'y'"),
+    ):
+        gm.predict(path)
 
 
 def test_predict_rejects_columns_in_another_order_than_in_fit(folder):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
+from contextlib import suppress
 from functools import partial
 from os import PathLike
 from typing import Any
@@ -61,7 +62,7 @@ def check_source(
             X = _weight_on_device(open_device(X, are_squared=reset or is_stream), sample_weight)
             sample_weight = None
         elif is_table(X):
-            X = open(X, missing=may_miss)
+            X = _open(X, None if reset else vars(estimator).get("feature_names_in_"), may_miss)
     if isinstance(X, Source):
         if X.may_miss and not may_miss:
             raise ValueError(
@@ -83,6 +84,14 @@ def check_source(
     if reset and is_missing:
         check_empty_columns(source, getattr(estimator, "feature_names_in_", None))
     return source
+
+
+def _open(X: Any, names: Any, may_miss: bool) -> Source:
+    """Open a table; read only the columns `names` from files that have these columns, without notices about others."""
+    if names is not None and isinstance(X, str | PathLike):
+        with suppress(ValueError):  # raised again below, or described better when features are compared
+            return open(X, columns=[*names], missing=may_miss)
+    return open(X, missing=may_miss)
 
 
 def _weight_on_device(source: Any, sample_weight: ArrayLike | None) -> Source:

@@ -157,6 +157,12 @@ def test_few_failed_candidates_cause_no_warning_but_a_majority_does(rng):
         GaussianMixtureIC([1, 31, 32], covariance_type=FOUR, random_state=0).fit(rows)
 
 
+def test_columns_are_not_named_as_the_cause_of_too_many_components(rng):
+    rows = np.column_stack([rng.normal(size=20), np.zeros(20)])
+    with pytest.raises(ValueError, match=r"be fitted: 2 × fewer rows than components\. Lower n_components\.$"):
+        GaussianMixtureIC([30, 31], covariance_type="diag").fit(rows)
+
+
 def test_the_error_counts_the_reasons_if_all_candidates_fail(rng):
     rows = np.column_stack([rng.normal(size=20), np.zeros(20)])
     message = (

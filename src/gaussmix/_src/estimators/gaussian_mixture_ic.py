@@ -254,8 +254,9 @@ class GaussianMixtureIC(LikelihoodEstimator):
             raise ValueError(f"n_folds={n_folds}, but X has only {n_rows} rows of positive weight.")
         selection = Selection(tried, problem, plan, self.n_jobs, options)
         results = yield from selection.fit_candidates(criterion)
-        failed = [each.candidate.family for each in results if each.was_started and each.failure is not None]
-        causes = SingularColumns.find(problem.data.raw_source, failed)
+        failures = ((each.candidate.family, each.failure) for each in results if each.failure is not None)
+        singular = [family for family, failure in failures if failure.kind.advice == FailureKind.SINGULAR.advice]
+        causes = SingularColumns.find(problem.data.raw_source, singular)
         if not any(each.criterion_inputs for each in results):
             raise candidates.nothing_fitted_error(results, causes.describe(self._names))
         results, index, columns = yield from _choose(selection, results, criterion, n_folds)

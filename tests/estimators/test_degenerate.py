@@ -335,6 +335,17 @@ def test_a_filter_of_convergence_warnings_applies_to_a_collapse():
         assert re.match(where, str(caught[0].message))
 
 
+def test_a_warning_about_a_component_does_not_repeat_constant_columns(rng):
+    X = np.c_[rng.normal(size=(100, 2)), np.ones(100)]
+    X[:50, 1] = 0.0
+    with pytest.warns(RuntimeWarning) as caught:
+        GaussianMixture(2, random_state=0).fit(X)
+    first, second = (str(each.message) for each in caught)
+    assert first.startswith("Column 2 (counted from 0) of X is constant")
+    assert "one value, or nearly so, in column 1" in second
+    assert "constant" not in second
+
+
 @pytest.mark.parametrize("n_components", [1, 3])
 def test_rows_that_are_all_equal_cause_one_warning(n_components):
     with pytest.warns(RuntimeWarning, match="constant") as caught:

@@ -134,7 +134,8 @@ def warn_of_ridge(
     result = after.diagnostics.diagnose_ridge(problem, model, constant, names)
     if result and (problem.ridge is None or is_chosen):
         columns = after.diagnostics.SingularColumns.find(problem.data.raw_source, [model.family])
-        columns = replace(columns, zero_heavy=[])  # `result` names the columns in which a component has only zeros
+        # `result` names the columns in which a component has only zeros, and another warning names constant columns.
+        columns = replace(columns, zero_heavy=[], constant=columns.constant if problem.ridge else [])
         about = "The likelihood and criteria such as BIC are unreliable for such components."
         is_classifier, is_shared = component_names is not None, model.covariances.is_shared
         advice = columns.describe(names) or _ridge_advice(is_classifier=is_classifier, is_shared=is_shared)

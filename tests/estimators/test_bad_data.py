@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 from many_blocks import ManyBlocks
 from scipy import sparse
+from sklearn.datasets import load_iris
 
 import gaussmix
 from gaussmix import GaussianMixture, GaussianMixtureClassifier, GaussianMixtureIC, GaussianMixtureImputer
@@ -70,6 +71,7 @@ BAD_ROWS = {
     "rows of unequal length": ([[1.0, 2.0], [3.0]], ValueError, "rows of different lengths: 2 in row 0 and 1 in row"),
     "a function": (ROWS.copy, TypeError, "Input X is a builtins.builtin_function_or_method, not a table."),
     "arrays by name": (MappingProxyType({"a": ROWS}), TypeError, "of several arrays. Pass one array: X[name]."),
+    "a data set of scikit-learn": (load_iris(), TypeError, "Input X is a dictionary. Pass its table: X.data."),
     "a dictionary": ({"a": [1.0, 2.0]}, TypeError, "a dictionary. Convert it to a data frame: pandas.DataFrame(X)."),
 }
 

@@ -290,7 +290,10 @@ def _check_is_table(X: Any) -> None:
             raise ParameterTypeError(
                 f"Input X is a {type(X).__name__} of several arrays. Pass one array: X[name]."
             ) from None
-        raise ParameterTypeError("Input X is a dictionary. Convert it to a data frame: pandas.DataFrame(X).") from None
+        advice = "Convert it to a data frame: pandas.DataFrame(X)"
+        if hasattr(X, "data"):  # a Bunch, which the functions of sklearn.datasets return
+            advice = "Pass its table: X.data"
+        raise ParameterTypeError(f"Input X is a dictionary. {advice}.") from None
     # Lazy objects of Dask and Spark have all public attributes, such as `dtype` and `read`, but no truth value.
     if isinstance(dtype := getattr(X, "dtype", None), np.dtype) and dtype.names:
         raise ParameterTypeError(

@@ -242,6 +242,7 @@ def test_a_group_with_another_number_of_columns_is_reported_by_key(rng):
         (pd.DataFrame({"a": [1.0, 2.0]}), {}, ValueError, "Pass by="),
         (pd.DataFrame({"a": [1.0, 2.0]}), {"by": "b"}, ValueError, "by='b' is not a column"),
         (pd.DataFrame({"a": [1.0, 2.0], "k": ["x", None]}), {"by": "k"}, ValueError, "no value in row 1"),
+        (pd.DataFrame({"a": [1.0, 2.0], "k": [1, pd.NA]}), {"by": "k"}, ValueError, "no value in row 1"),
         ([np.zeros((4, 2))], {"by": "b"}, TypeError, "data frame"),
         (np.zeros((4, 2)), {"by": np.zeros(4)}, TypeError, r"by must be the name of a column .*, not the values"),
         (np.zeros((4, 2)), {"offsets": [0, 5]}, ValueError, "rise from 0 to the number of rows, 4"),

@@ -22,6 +22,7 @@ from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.opening import is_table
 from gaussmix._src.validation.parameters import check_floats
 from gaussmix._src.validation.rows import as_rows, convert_row_weight
+from gaussmix._src.validation.targets import is_missing
 
 
 @dataclass(frozen=True, eq=False)
@@ -275,7 +276,7 @@ def _from_frame(frame: Frame, by: Any, sample_weight: Any, template: BaseEstimat
     if by not in frame.names:
         raise ValueError(f"by={by!r:.60} is not a column of the data frame. The columns are {_join(frame.names)}.")
     names = frame.data.get_column(by).to_list()
-    missing = next((row for row, key in enumerate(names) if key is None or key != key), None)
+    missing = next((row for row, key in enumerate(names) if is_missing(key)), None)
     if missing is not None:
         raise ValueError(f"Column {by!r} has no value in row {missing}. Fill in the group, or drop the row.")
     if not names:

@@ -23,7 +23,7 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.mixture.sampling import sample
 from gaussmix._src.model import Model
-from gaussmix._src.numerics.arrays import Array, Indices, Rows
+from gaussmix._src.numerics.arrays import Array, Indices, Rows, check_size
 from gaussmix._src.numerics.elementary import log
 from gaussmix._src.numerics.rows import unit_of_weights
 from gaussmix._src.sources.array import ArraySource
@@ -256,6 +256,7 @@ def _refit_drawn_rows(problem: Problem, model: Model, resampling: Resampling, rn
         raise ValueError("kind='parametric' does not support missing values or X_error. Use kind='weighted'.")
     if model.noise is not None and model.noise.bounds is None:
         raise ValueError("kind='parametric' needs noise that is uniform in a box. Use kind='weighted'.")
+    check_size(n_rows, model.n_features, "kind='parametric' draws as many rows as weights count. Use kind='weighted'")
     for tables in simulate_tables(model, n_rows, resampling.n_resamples, rng, problem.engine):
         each = np.arange(len(tables))
         models, stopping = [model] * len(tables), resampling.stop_rule(problem)

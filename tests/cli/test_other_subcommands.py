@@ -284,6 +284,14 @@ class TestConvert:
         assert found.means.tolist() == means
         assert found.covariances.reshape(-1, len(means[0]) ** 2)[:, 0].tolist() == variances
 
+    @pytest.mark.parametrize(("model", "name"), [("XII", "EII"), ("XXI", "EEI"), ("XXX", "tied")])
+    def test_mclust_json_may_have_one_component_and_no_names(self, model, name, cli, csv_file, tmp_path):
+        values = {"model": model, "pro": 1, "mean": [[1, 2]], "sigma_tril": [[3, 0, 3]], "feature_names": {}}
+        result = cli("convert", csv_file(json.dumps(values), "r.json"), tmp_path / "m.gmm")
+        assert result.exit_code == 0, result.stderr
+        found = Mixture.load(tmp_path / "m.gmm")
+        assert (found.family.name, found.feature_names) == (name, None)
+
     @pytest.mark.parametrize("structure", ["full", "tied", "diag", "spherical", "EII", "EEI", "VEV", "EVI"])
     @pytest.mark.parametrize("noise", [[], ["--noise"]], ids=["", "noise"])
     def test_conversion_to_mclust_and_back_keeps_density_and_structure(self, structure, noise, cli, faithful, tmp_path):

@@ -36,6 +36,7 @@ from gaussmix._src.sources.traffic import format_bytes
 Exported = Mixture | GaussianMixtureDetector
 
 _MCLUST = {ours: alias for alias, ours in ALIASES.items() if len(alias) == 3}  # mclust's name of a gaussmix structure
+_OF_ONE_COMPONENT = {"X": "E", "XII": "EII", "XXI": "EEI", "XXX": "EEE"}  # mclust's names of fits with one component
 _ANY = "VVV"  # mclust's name of the structure with unrestricted covariances
 _MAX_ROUNDING = 1e-6  # maximum relative deviation of a file's covariances from the covariance structure named there
 
@@ -54,7 +55,9 @@ def read_json(contents: bytes) -> Mixture:
     parameters = values.get("parameters", values)
     if not isinstance(parameters, dict) or not {"pro", "mean", "sigma_tril"} <= parameters.keys():
         raise ValueError("the JSON has neither the keys of gaussmix nor mclust's keys 'pro', 'mean' and 'sigma_tril'")
-    return _from_mclust(parameters, values.get("model", _ANY), values.get("Vinv"), values.get("feature_names"))
+    model = str(values.get("model", _ANY))
+    names = values.get("feature_names") or None  # R writes NULL as {}
+    return _from_mclust(parameters, _OF_ONE_COMPONENT.get(model, model), values.get("Vinv"), names)
 
 
 def _from_mclust(parameters: Mapping[str, Any], model: str, inverse_volume: float | None, names: Any) -> Mixture:

@@ -38,7 +38,8 @@ Exported = Mixture | GaussianMixtureDetector
 _MCLUST = {ours: alias for alias, ours in ALIASES.items() if len(alias) == 3}  # mclust's name of a gaussmix structure
 _OF_ONE_COMPONENT = {"X": "E", "XII": "EII", "XXI": "EEI", "XXX": "EEE"}  # mclust's names of fits with one component
 _ANY = "VVV"  # mclust's name of the structure with unrestricted covariances
-_MAX_ROUNDING = 1e-6  # maximum relative deviation of a file's covariances from the covariance structure named there
+# Maximum deviation of a covariance from the structure that a file names, divided by both standard deviations.
+_MAX_ROUNDING = 1e-6
 
 
 def read_json(contents: bytes) -> Mixture:
@@ -93,7 +94,8 @@ def _from_mclust(parameters: Mapping[str, Any], model: str, inverse_volume: floa
     dense[:, rows, columns] = dense[:, columns, rows] = triangles
     mixture = Mixture(weights, means, _compact(dense, family), family, names, noise)
     structured = mixture._model.covariances.to_simple_form().to_form(Dense).each
-    if np.abs(dense - structured).max() > _MAX_ROUNDING * np.abs(dense).max():
+    scale = np.sqrt(np.abs(np.diagonal(dense, axis1=1, axis2=2)))
+    if (np.abs(dense - structured) > _MAX_ROUNDING * scale[:, :, None] * scale[:, None, :]).any():
         raise ValueError(f"the covariances in sigma_tril do not have the structure of model {model!r}")
     return mixture
 

@@ -292,6 +292,11 @@ def column_named(column: int, names: Sequence[str] | None) -> str:
     return f"column {column} (counted from 0)" if names is None else f"column {str(names[column])!r}"
 
 
+def cell_named(row: int, column: int, names: Sequence[str] | None) -> str:
+    """Return a phrase for messages that identifies a value by its row and column."""
+    return f"row {row}, {column_named(column, names)}{'' if names is None else ' (counted from 0)'}"
+
+
 Outcome.__module__ = SingularCovarianceError.__module__ = DegenerateError.__module__ = (
     InvalidModelFileError.__module__
 ) = "gaussmix"  # the module from which users import these classes

@@ -100,6 +100,20 @@ def test_the_default_with_noise_leaves_distant_rows_to_the_noise(what, distance,
     assert adjusted_rand_score(group[is_complete], labels[:300][is_complete]) > 0.9
 
 
+def test_the_default_searches_filled_rows_if_few_rows_are_complete(rng):
+    gains, n_moves = [], 0
+    for seed in range(6):
+        X = rng.normal(size=(300, 5)) + 3 * rng.normal(size=(5, 5))[rng.integers(5, size=300)]
+        X[rng.random(X.shape) < 0.35] = np.nan
+        default, kmeans = (
+            GaussianMixture(5, init_params=each, random_state=seed).fit(X) for each in ("auto", "kmeans")
+        )
+        gains.append(default.lower_bound_ - kmeans.lower_bound_)
+        n_moves += default.outcome_.n_moves_accepted
+    assert n_moves > 0
+    assert np.mean(gains) > 0.02, gains
+
+
 @pytest.mark.parametrize("clutter", [0, 30])
 def test_the_default_with_noise_is_no_worse_than_a_search(clutter, rows, rng):
     X = np.concatenate([rows, rng.uniform(-20, 20, size=(clutter, 2))])

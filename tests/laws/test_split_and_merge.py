@@ -168,7 +168,7 @@ def test_a_search_does_not_depend_on_the_unit_of_the_rows(covariance_type):
 
 
 @pytest.mark.heavy(n_default=3)
-@pytest.mark.parametrize("what", ["plain", "weights", "missing", "noise"])
+@pytest.mark.parametrize("what", ["plain", "weights", "missing", "few complete", "noise"])
 @pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical", "VEV", "EVE", "factor_analyzer"])
 def test_a_search_ends_at_least_as_high_as_em_from_k_means(family, what):
     """Check overlapping mixtures of random shapes, for which the search must keep the better of the two ends.
@@ -183,8 +183,8 @@ def test_a_search_ends_at_least_as_high_as_em_from_k_means(family, what):
         middle = 2 * rng.normal(size=(n_components, n_features))
         rows = middle[labels] + np.einsum("nij,nj->ni", turned[labels], rng.normal(size=(400, n_features)))
         weight = rng.integers(1, 4, size=400).astype(float) if what == "weights" else None
-        if what == "missing":
-            rows[rng.random(rows.shape) < 0.1] = np.nan
+        if what in ("missing", "few complete"):
+            rows[rng.random(rows.shape) < (0.1 if what == "missing" else 0.6)] = np.nan
             rows = rows[~np.isnan(rows).all(axis=1)]
         options = {"noise": True} if what == "noise" else {}
         sample = distinct_rows(ArraySource(rows, weight))

@@ -27,7 +27,7 @@ from gaussmix._src.interfaces.moments import BlockMoments, Moments
 from gaussmix._src.interfaces.parameters import LOG_2PI, Parameters
 from gaussmix._src.interfaces.spread import Spread
 from gaussmix._src.interfaces.whitening.base import FactorShape, Whitening
-from gaussmix._src.numerics.arrays import Array, Rows
+from gaussmix._src.numerics.arrays import Array, Rows, pieces
 from gaussmix._src.numerics.core import native_target
 from gaussmix._src.numerics.einsum import einsum
 from gaussmix._src.numerics.factorise import factorise
@@ -141,6 +141,13 @@ class IncompleteEngine(CompleteEngine):
         The arrays have the shapes (n_rows, n_features) and (n_rows, n_features, n_features).
         """
         return native_target().denoise(*_core_arguments(block, parameters), self._n_threads)
+
+    def filled_rows(self, rows: Rows, parameters: Parameters) -> Array:
+        """Return rows whose missing values are replaced by their means given the observed values of the row."""
+        result = np.empty(rows.shape)
+        for part in pieces((*rows.shape, rows.shape[1])):  # `expected_rows` also returns covariances
+            result[part] = self.expected_rows(Block(0, rows[part]), parameters)[0]
+        return result
 
 
 def _core_arguments(

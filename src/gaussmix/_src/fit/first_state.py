@@ -199,8 +199,10 @@ class FirstState:
         """
         if partition.search_rows is None:
             return model
-        plan, engine, trimming = self.plan, self.problem.engine, self.problem.data.trimming
-        rows = partition.search_rows
+        rows, plan, trimming = partition.search_rows, self.plan, self.problem.data.trimming
+        engine: Any = self.problem.engine
+        if np.isnan(rows.rows).any():
+            rows = replace(rows, rows=engine.filled_rows(rows.rows, model.without_noise.parameters))
         if trimming is not None:
             rows = trimming.retained_sample(rows, model, engine.complete_engine)
         alone = split_and_merge(

@@ -13,7 +13,7 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.mixture.levels import LevelSample, StandardPoints
 from gaussmix._src.mixture.masses.masses import N_LEVEL_POINTS
 from gaussmix._src.mixture.mixture import Mixture
-from gaussmix._src.numerics.arrays import Array, Indices, Rows, narrowed, pieces
+from gaussmix._src.numerics.arrays import Array, Indices, Rows, narrowed
 from gaussmix._src.numerics.rows import patterns
 
 # Largest value of n_rows · n_features², for the rows with the same missing features, at which the core fills the rows.
@@ -101,8 +101,7 @@ class Filling:
         rare = np.concatenate([np.empty(0, np.intp), *each])
         engine, parameters = IncompleteEngine(count_threads(self.n_jobs)), self.mixture.parameters
         rare = rare[engine.log_density(Block(0, filled[rare]), parameters) > parameters.distant_limit]
-        for part in pieces((len(rare), n_values)):
-            filled[rare[part]] = engine.expected_rows(Block(0, filled[rare[part]]), parameters)[0]
+        filled[rare] = engine.filled_rows(filled[rare], parameters)
 
     def _values(self, values: Array, known: Indices, rng: np.random.Generator | None) -> Array:
         """Return values (n_rows, n_unknown) to fill in, given the observed `values` (n_rows, n_known) of each row."""

@@ -32,7 +32,8 @@ class Partition:
         if `responsibilities` is None, from `Block.assignment`.
     responsibilities : picklable function that computes responsibilities (n_rows, n_components) of a block. The process
         that holds the rows calls this function.
-    search_rows : rows on which `em.search.split_and_merge` improves the first model; None if there is no search.
+    search_rows : rows on which `em.search.split_and_merge` improves the first model; None if there is no search. The
+        first model fills missing values of these rows.
     search_seed : random seed of the split-and-merge search.
     unit : scale that divides features before distances are computed, (n_features,), in data units; None means 1.
     """

@@ -18,7 +18,7 @@ from gaussmix._src.numerics.threads import allowed_threads
 from gaussmix._src.sources.waiting import seconds_left
 
 MAX_LLOYD_PASSES = 100  # maximum number of passes; data without clusters would need hundreds of passes
-MIN_COMPLETE_FRACTION = 0.25  # a split-and-merge search needs complete rows with more than this fraction of the weight
+MIN_COMPLETE_FRACTION = 0.25  # incomplete rows are used unless complete rows have more than this fraction of the weight
 LLOYD_TOLERANCE = 1e-4  # tolerance relative to the mean variance of the features, as in scikit-learn's KMeans
 
 
@@ -49,9 +49,11 @@ def seed_centres(sample: DistinctRows, n_components: int, rng: np.random.Generat
 
 def complete_or_imputed_rows(sample: DistinctRows) -> DistinctRows:
     """Return the complete rows or, if there are too few complete rows, all rows with missing values set to means."""
-    complete = sample.complete_rows
-    enough = complete.weight.sum() > MIN_COMPLETE_FRACTION * sample.weight.sum()
-    return complete if enough else replace(sample, rows=sample.mean_imputed)
+    return replace(sample, rows=sample.mean_imputed) if _has_few_complete_rows(sample) else sample.complete_rows
+
+
+def _has_few_complete_rows(sample: DistinctRows) -> bool:
+    return bool(sample.complete_rows.weight.sum() <= MIN_COMPLETE_FRACTION * sample.weight.sum())
 
 
 def count_candidates(n_components: int) -> int:
@@ -81,11 +83,10 @@ def kmeans_and_search(
 
 
 def request_search(partition: Partition, sample: DistinctRows, rng: np.random.Generator) -> Partition:
-    """Request a split-and-merge search on the complete rows of the sample, unless there are few complete rows."""
-    complete = sample.complete_rows
-    if complete.weight.sum() <= MIN_COMPLETE_FRACTION * sample.weight.sum():
-        return partition
-    return replace(partition, search_rows=complete, search_seed=int(rng.integers(2**63)))
+    """Request a split-and-merge search on the complete rows or, if there are too few complete rows, on all rows."""
+    is_empty = np.isnan(sample.rows).all(axis=1)
+    rows = sample.take(~is_empty) if _has_few_complete_rows(sample) else sample.complete_rows
+    return replace(partition, search_rows=rows, search_seed=int(rng.integers(2**63)))
 
 
 def run_lloyd(sample: DistinctRows, engine: Engine[Any], centres: Array, *, relocates: bool = False) -> Array:

@@ -1,6 +1,6 @@
 """Split-and-merge search for a higher maximum of the likelihood. The C++ core tries the moves (cpp/em/search.cpp).
 
-The search ignores priors, noise and incomplete rows, and uses the nearest covariance structure of the C++ core.
+The search ignores priors and noise, needs complete rows, and uses the nearest covariance structure of the C++ core.
 
 See Ueda, Nakano, Ghahramani & Hinton (2000), Neural Computation 12.
 """

@@ -49,6 +49,21 @@ def test_dependent_columns_are_named_only_for_structures_with_correlations(group
         assert ("Row 80 (counted from 0) is so far from all other rows" in str(caught.value)) is is_named
 
 
+@pytest.mark.parametrize("structure", ["full", "diag", "spherical"])
+def test_warnings_name_isolated_rows(structure, rng):
+    X = np.r_[rng.normal(size=(99, 2)), [[300.0, 300.0]]]
+    named = r"Row 99 \(counted from 0\) is far from all other rows, so that .* Leave it out, or fit .* trim or noise\.$"
+    with pytest.raises(ValueError, match=r"singular covariance.*Row 99 \(counted from 0\) is far from all other rows"):
+        GaussianMixtureIC([2, 3], covariance_type=structure, random_state=0).fit(X)
+    with pytest.warns(CollapseWarning, match="1 distinct row .*" + named):
+        GaussianMixture(2, covariance_type="full", random_state=0).fit(X)
+    with pytest.warns(CollapseWarning, match=r"Rows 99, 100, 101 and 1 more \(counted from 0\) are .* Leave them out"):
+        GaussianMixture(2, random_state=0).fit(np.r_[X, [[300.0, 300.0]] * 3])
+    with pytest.warns(CollapseWarning) as caught:
+        GaussianMixture(40, random_state=0).fit(X[:99])
+    assert "far from all other rows" not in str(caught[0].message)
+
+
 def test_a_warning_names_a_column_with_many_zeros(rng):
     frame = pd.DataFrame(rng.normal(size=(300, 3)), columns=["income", "age", "debt"])
     frame["debt"] = frame["debt"].where(rng.random(300) < 0.3, 0.0)

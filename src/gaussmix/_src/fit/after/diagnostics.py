@@ -12,7 +12,7 @@ from gaussmix._src.em.objective.trace import EMState
 from gaussmix._src.errors import DegenerateError, SingularCovarianceError, counted, listed
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit import ridge
-from gaussmix._src.fit.after.distant_rows import split_distant_rows
+from gaussmix._src.fit.after.distant_rows import DOMINANT_DISTANCE, ISOLATED_DISTANCE, split_distant_rows
 from gaussmix._src.fit.fitted import RESTS_ON_RIDGE, Diagnosis
 from gaussmix._src.fit.plan import MIN_RIDGE_FRACTION
 from gaussmix._src.fit.problem import Problem
@@ -123,6 +123,7 @@ class SingularColumns:
     two_valued : columns with only two distinct values.
     zero_heavy : other columns in which at least a fifth of the values are 0.
     distant_rows : rows without which fewer columns would be linearly dependent; `dependent` leaves these rows out.
+    isolated_rows : rows that are far from all other rows; empty if there are other causes.
     n_rows : number of rows, if it is too small for linearly independent columns; otherwise None.
     """
 
@@ -131,6 +132,7 @@ class SingularColumns:
     two_valued: list[int] = field(default_factory=list)
     zero_heavy: list[int] = field(default_factory=list)
     distant_rows: list[int] = field(default_factory=list)
+    isolated_rows: list[int] = field(default_factory=list)
     n_rows: int | None = None
 
     @classmethod
@@ -143,19 +145,19 @@ class SingularColumns:
         two_valued = find_two_valued_columns(source) if second > Second.TRACE else []
         zero_heavy = find_zero_heavy_columns(source, {*constant, *two_valued}) if second > Second.TRACE else []
         result = cls(constant, two_valued=two_valued, zero_heavy=zero_heavy)
-        if second <= Second.DIAGONAL:
-            return result
-        if n_rows <= source.n_features:
+        if second > Second.DIAGONAL and n_rows <= source.n_features:
             return cls(constant, n_rows=n_rows)
-        if source.is_incomplete:  # The covariance of all rows is unknown.
-            return result
-        dependent, distant_rows = _find_dependent_columns(source.collect(Spread).covariance), list[int]()
-        if dependent:
-            rows, covariance = split_distant_rows(source)
+        if second > Second.DIAGONAL and not source.is_incomplete:  # otherwise, the covariance of all rows is unknown
+            dependent = _find_dependent_columns(source.collect(Spread).covariance)
+            result = replace(result, dependent=dependent)
+        if result.dependent:
+            rows, covariance = split_distant_rows(source, DOMINANT_DISTANCE)
             other_columns = _find_dependent_columns(covariance)
-            if other_columns.keys() < dependent.keys():
-                dependent, distant_rows = other_columns, rows
-        return replace(result, dependent=dependent, distant_rows=distant_rows)
+            if other_columns.keys() < result.dependent.keys():
+                result = replace(result, dependent=other_columns, distant_rows=rows)
+        elif not (constant or two_valued or zero_heavy or source.is_incomplete):
+            result = replace(result, isolated_rows=split_distant_rows(source, ISOLATED_DISTANCE)[0])
+        return result
 
     def describe(self, names: Names) -> str:
         """Return a message that lists the singular columns and gives advice; "" if there are no singular columns."""
@@ -173,10 +175,16 @@ class SingularColumns:
             )
             sentences.append(f"{leave}, or raise reg_covar, on which the likelihood and BIC then depend.")
         if self.distant_rows:
-            rows, them = self._distant_rows_are.capitalize(), "the row" if len(self.distant_rows) == 1 else "these rows"
+            rows, them = _rows_are(self.distant_rows), "the row" if len(self.distant_rows) == 1 else "these rows"
             sentences.append(
-                f"{rows} so far from all other rows that the other rows hardly affect covariances. Remove {them}, or "
-                "fit a GaussianMixture with trim."
+                f"{rows.capitalize()} so far from all other rows that the other rows hardly affect covariances. Remove "
+                f"{them}, or fit a GaussianMixture with trim."
+            )
+        if self.isolated_rows:
+            rows, them = _rows_are(self.isolated_rows), "it" if len(self.isolated_rows) == 1 else "them"
+            sentences.append(
+                f"{rows.capitalize()} far from all other rows, so that a component may contain no other row. Leave "
+                f"{them} out, or fit a GaussianMixture with trim or noise."
             )
         if self.two_valued:
             sentences.append(two_valued_sentence(self.two_valued, names))
@@ -192,11 +200,6 @@ class SingularColumns:
             )
         return " ".join(sentences)
 
-    @property
-    def _distant_rows_are(self) -> str:
-        several = len(self.distant_rows) > 1
-        return f"row{'s' * several} {listed(self.distant_rows, 3)} (counted from 0) {'are' if several else 'is'}"
-
     def diagnose(self, names: Names) -> list[Diagnosis]:
         """Return a record for each column, and one for all rows, that made candidates in a model selection fail."""
         sentences = dict.fromkeys(self.constant, "is constant")
@@ -205,10 +208,14 @@ class SingularColumns:
         sentences |= {index: f"follows from {columns_text(others, names)}" for index, others in self.dependent.items()}
         causes = ((index, f"the column {what}, so that candidates failed") for index, what in sorted(sentences.items()))
         result = [Diagnosis(None, feature_name(index, names), None, cause) for index, cause in causes]
-        if self.distant_rows:
-            cause = f"{self._distant_rows_are} far from all other rows, so that candidates failed"
+        if far_rows := self.distant_rows or self.isolated_rows:
+            cause = f"{_rows_are(far_rows)} far from all other rows, so that candidates failed"
             result.append(Diagnosis(None, None, None, cause))
         return result
+
+
+def _rows_are(rows: Sequence[int]) -> str:
+    return f"row{'s' * (len(rows) > 1)} {listed(rows, 3)} (counted from 0) {'are' if len(rows) > 1 else 'is'}"
 
 
 def name_columns(columns: Sequence[int], names: Names) -> str:

@@ -1,4 +1,4 @@
-"""Find rows so far from all other rows that the other rows hardly affect covariances in double precision."""
+"""Find rows that are far from all other rows."""
 
 from __future__ import annotations
 
@@ -13,16 +13,20 @@ from gaussmix._src.interfaces.spread import Spread
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.sources.base import Source
 
-# A row is far from all others if, in some column, its distance from the middle three quarters of the values is more
-# than this multiple of their range. To leave 1e-10 of a column's variance unexplained, one row of a normal column must
-# be at least 1e5 standard deviations away.
-MIN_RELATIVE_DISTANCE = 1e4
+# Beyond this distance, the other rows hardly affect covariances in double precision. To leave 1e-10 of a column's
+# variance unexplained, one row of a normal column must be at least 1e5 standard deviations away.
+DOMINANT_DISTANCE = 1e4
+ISOLATED_DISTANCE = 10.0  # beyond this distance, a row often becomes a component that contains no other row
 
 
-def split_distant_rows(source: Source) -> tuple[list[int], Array]:
-    """Return the indices of the rows of positive weight that are far from all others, and the others' covariance."""
+def split_distant_rows(source: Source, distance: float) -> tuple[list[int], Array]:
+    """Return the indices of the rows of positive weight that are far from all others, and the others' covariance.
+
+    A row is far from all others if, in some column, its distance from the middle three quarters of the values is more
+    than `distance` times their range.
+    """
     low, high = distinct_rows(source).central_range
-    width = np.where(high > low, MIN_RELATIVE_DISTANCE * (high - low), np.inf)
+    width = np.where(high > low, distance * (high - low), np.inf)
     distant_rows, others = source.sum_of(partial(_split_leaf, low=low - width, high=high + width))
     return distant_rows, others.covariance
 

@@ -73,6 +73,9 @@ def test_a_warning_names_a_column_with_many_zeros(rng):
         fitted = GaussianMixtureIC([1, 2, 3], covariance_type=["full", "diag"], random_state=0).fit(frame)
     assert len(caught) == 1
     assert "- feature 'debt': the column has many zeros, so" in str(fitted.summary())
+    weight = (frame["debt"] != 0).to_numpy(float)
+    unweighted = GaussianMixtureIC([1, 12], covariance_type="full", random_state=0).fit(frame, sample_weight=weight)
+    assert "has many zeros" not in str(unweighted.summary())
 
 
 @pytest.mark.parametrize("structure", ["full", "tied", "diag"])

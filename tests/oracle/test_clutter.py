@@ -1,6 +1,7 @@
 """Test probabilities of clutter against R's prabclus, which implements Byers & Raftery's method."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,3 +23,11 @@ def test_clutter_probabilities_equal_those_of_prabclus(n_columns, factor):
     found = clutter_probabilities(sample)[sample.distinct_index]
     np.testing.assert_allclose(found, PROBABILITIES[n_columns - 1], atol=1e-4)
     assert min(PROBABILITIES[n_columns - 1]) < 0.1 < 0.9 < max(PROBABILITIES[n_columns - 1])
+
+
+def test_a_row_that_occurs_often_does_not_make_other_rows_clutter():
+    sample = distinct_rows(ArraySource(np.unique(rows_of("noise"), axis=0)))
+    weight = np.ones(len(sample.rows))
+    weight[len(weight) // 2] = 5000
+    found = clutter_probabilities(replace(sample, weight=weight))
+    np.testing.assert_allclose(found, clutter_probabilities(sample), rtol=1e-12)

@@ -66,6 +66,11 @@ class FailureKind(Enum):
         """Return whether the fit of the candidate was started."""
         return self not in (FailureKind.NO_TIME, FailureKind.STOPPED)
 
+    @property
+    def is_singular(self) -> bool:
+        """Return whether singular or nearly singular covariances caused the failure."""
+        return self.advice == FailureKind.SINGULAR.advice
+
     @classmethod
     def from_text(cls, text: str) -> FailureKind:
         """Return the kind of a failure from the failure's text in a table of results or in a file."""

@@ -94,7 +94,8 @@ class GaussianMixture(LikelihoodEstimator):
     n_init : int, default 1
         Number of runs for each random method or function in `init_params`; the run with the highest likelihood (with
         `prior`, posterior density) is kept. Raise `n_init` to avoid poor local maxima. "hierarchical", "tree", an
-        array, and a name together with `means_init` are deterministic and give only one run.
+        array, and a name together with `means_init` are deterministic and give only one run. "auto" with `noise` gives
+        two runs instead of one.
     init_params : str, list of str, array or callable, default "auto"
         Method of initialising EM: "search" for a high likelihood, "kmeans", "k-means++", "random" or "random_from_data"
         as in scikit-learn, "hierarchical" for a deterministic start, or "tree" for thousands of components. The notes

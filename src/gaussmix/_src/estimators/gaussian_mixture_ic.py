@@ -255,7 +255,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
         selection = Selection(tried, problem, plan, self.n_jobs, options)
         results = yield from selection.fit_candidates(criterion)
         failures = ((each.candidate.family, each.failure) for each in results if each.failure is not None)
-        singular = [family for family, failure in failures if failure.kind.advice == FailureKind.SINGULAR.advice]
+        singular = [family for family, failure in failures if failure.kind.is_singular]
         causes = SingularColumns.find(problem.data.raw_source, singular)
         if not any(each.criterion_inputs for each in results):
             raise candidates.nothing_fitted_error(results, causes.describe(self._names))

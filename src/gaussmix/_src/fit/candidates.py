@@ -115,7 +115,7 @@ def describe_failures(failed: Sequence[Result], columns: str = "") -> tuple[str,
     failures = (result.failure for result in failed)
     kinds = Counter(FailureKind.NO_CRITERION if failure is None else failure.kind for failure in failures).most_common()
     reasons = ", ".join(f"{count} × {kind.words}" for kind, count in kinds)
-    usual = [kind.advice for kind, _ in kinds if not columns or kind.advice != FailureKind.SINGULAR.advice]
+    usual = [kind.advice for kind, _ in kinds if not (columns and kind.is_singular)]
     *others, last = dict.fromkeys(each for advice in usual for each in advice) or [""]
     advice = ", ".join([*others, f"or {last}" if others else last])
     sentence = f"{advice[0].upper()}{advice[1:]}." if advice else ""

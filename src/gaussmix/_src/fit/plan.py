@@ -149,22 +149,24 @@ class Plan:
 
     def resolve_auto(self, problem: Problem) -> Plan:
         """Return this plan with "auto" replaced by the initialisations for which "auto" stands."""
-        name = SCALED_KMEANS if self.candidate is None else "hierarchical"
+        name, data = SCALED_KMEANS if self.candidate is None else "hierarchical", problem.data
         if not (self.may_search and is_auto_search(problem.n_components, self.stopping)):
             return self.replace_auto(name)
-        has_clutter = problem.data.noise is not None and problem.data.trimming is None
-        return self.replace_auto(*SEARCHES if has_clutter else SEARCHES[:1], fallback_start=name)
+        # With trimming, distant rows are trimmed before the first search.
+        names = SEARCHES if data.noise is not None and data.trimming is None else ("search",)
+        return self.replace_auto(*names, fallback_start=name)
 
     def replace_auto(self, *names: str, fallback_start: str | None = None) -> Plan:
         """Return this plan with `names` instead of each "auto"; a deterministic initialisation is used only once."""
         are_auto = [isinstance(start, str) and start == AUTO for start in self.starts]
         if not any(are_auto):
             return self
-        new = [names if is_auto else [start] for start, is_auto in zip(self.starts, are_auto, strict=True)]
-        starts = [start for several in new for start in several]
-        if names[0] in DETERMINISTIC_STARTS:
-            is_again = [isinstance(start, str) and start in starts[:i] for i, start in enumerate(starts)]
-            starts = [start for start, again in zip(starts, is_again, strict=True) if start != names[0] or not again]
+        starts: list[Start] = []
+        for start, is_auto in zip(self.starts, are_auto, strict=True):
+            starts += names if is_auto else [start]
+        for name in DETERMINISTIC_STARTS.intersection(names):
+            first = starts.index(name)
+            starts[first + 1 :] = [start for start in starts[first + 1 :] if start != name]
         return replace(self, starts=starts, fallback_start=fallback_start)
 
     def core_settings(

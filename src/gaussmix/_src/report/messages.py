@@ -129,7 +129,8 @@ def warn_of_ridge(
 ) -> list[Diagnosis]:
     """Return diagnoses of components that collapse or have only `reg_covar` as variance, and warn about them.
 
-    There is no warning if the user chose `reg_covar`, unless a criterion, which is unreliable, has chosen the mixture.
+    There is no warning if the user chose `reg_covar`, unless a criterion has chosen the mixture, because criteria are
+    unreliable for such components.
     """
     result = after.diagnostics.diagnose_ridge(problem, model, constant, names)
     if result and (problem.ridge is None or is_chosen):

@@ -32,8 +32,8 @@ class Partition:
         if `responsibilities` is None, from `Block.assignment`.
     responsibilities : picklable function that computes responsibilities (n_rows, n_components) of a block. The process
         that holds the rows calls this function.
-    search_rows : rows on which `em.search.split_and_merge` improves the first model; None if there is no search. The
-        first model fills missing values of these rows.
+    search_rows : rows on which `em.search.split_and_merge` improves the first model; None if there is no search.
+        Missing values are replaced by conditional means under the first model.
     search_seed : random seed of the split-and-merge search.
     unit : scale that divides features before distances are computed, (n_features,), in data units; None means 1.
     """
@@ -99,8 +99,9 @@ Initialisation = (
 )
 AUTO: Final = "auto"  # selects "search", or another initialisation if a split-and-merge search is not worthwhile
 SCALED_KMEANS: Final = "k-means of scaled columns"  # initialisation by "auto" if "auto" does not run a search
-SEARCHES = "search", "search of dense rows"  # split-and-merge searches; "auto" needs the second one only with noise
-_UNLISTED_STARTS = {SCALED_KMEANS: STARTS["kmeans"], SEARCHES[1]: "clutter.search_dense_rows"}
+DENSE_SEARCH: Final = "search of dense rows"  # second initialisation by "auto" with a noise component
+SEARCHES = "search", DENSE_SEARCH  # initialisations that request a split-and-merge search
+_UNLISTED_STARTS = {SCALED_KMEANS: STARTS["kmeans"], DENSE_SEARCH: "clutter.search_dense_rows"}
 DETERMINISTIC_STARTS = frozenset({"hierarchical", "tree"})  # initialisations for which one run is enough
 
 

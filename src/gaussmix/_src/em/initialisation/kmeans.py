@@ -49,11 +49,13 @@ def seed_centres(sample: DistinctRows, n_components: int, rng: np.random.Generat
 
 def complete_or_imputed_rows(sample: DistinctRows) -> DistinctRows:
     """Return the complete rows or, if there are too few complete rows, all rows with missing values set to means."""
-    return replace(sample, rows=sample.mean_imputed) if _has_few_complete_rows(sample) else sample.complete_rows
+    complete = sample.complete_rows
+    return replace(sample, rows=sample.mean_imputed) if _are_few(complete, sample) else complete
 
 
-def _has_few_complete_rows(sample: DistinctRows) -> bool:
-    return bool(sample.complete_rows.weight.sum() <= MIN_COMPLETE_FRACTION * sample.weight.sum())
+def _are_few(complete: DistinctRows, sample: DistinctRows) -> bool:
+    """Return whether the complete rows of a sample are too few to be used without the other rows."""
+    return bool(complete.weight.sum() <= MIN_COMPLETE_FRACTION * sample.weight.sum())
 
 
 def count_candidates(n_components: int) -> int:
@@ -83,9 +85,10 @@ def kmeans_and_search(
 
 
 def request_search(partition: Partition, sample: DistinctRows, rng: np.random.Generator) -> Partition:
-    """Request a split-and-merge search on the complete rows or, if there are too few complete rows, on all rows."""
-    is_empty = np.isnan(sample.rows).all(axis=1)
-    rows = sample.take(~is_empty) if _has_few_complete_rows(sample) else sample.complete_rows
+    """Request a split-and-merge search on the complete rows or, if they are too few, on all rows with a value."""
+    rows = sample.complete_rows
+    if _are_few(rows, sample):
+        rows = sample.take(~np.isnan(sample.rows).all(axis=1))
     return replace(partition, search_rows=rows, search_seed=int(rng.integers(2**63)))
 
 

@@ -53,12 +53,14 @@ def find_two_valued_columns(source: Source) -> list[int]:
 
 def find_zero_heavy_columns(source: Source, excluded: Collection[int]) -> list[int]:
     """Return the columns, except `excluded`, in which a component may contain only zeros, because 0 is frequent."""
-    frequent = np.flatnonzero(source.sum_of(_count_zeros) >= _MIN_ZEROS * source.n_rows).tolist()
-    return [column for column in frequent if column not in excluded]
+    n_zeros, n_values = source.sum_of(_count_zeros)
+    return [column for column in np.flatnonzero(n_zeros >= _MIN_ZEROS * n_values).tolist() if column not in excluded]
 
 
 def _count_zeros(leaf: Block) -> Array:
-    return (leaf.rows == 0).sum(axis=0, dtype=np.float64)
+    """Count the zeros and the observed values in each column of the rows of positive weight, (2, n_features)."""
+    rows = leaf.rows if leaf.row_weight is None else leaf.rows[leaf.row_weight > 0]
+    return np.array([(rows == 0).sum(axis=0), (~np.isnan(rows)).sum(axis=0)], dtype=np.float64)
 
 
 def _count_others(leaf: Block, low: Array, high: Array) -> Array:
@@ -169,10 +171,10 @@ class SingularColumns:
             sentences.append(f"{len(self.dependent) - _MAX_EXPLAINED_COLUMNS} more follow from other columns.")
         if sentences:
             # A single dependent column may be the target of a regression, which can't be left out.
-            several = len(sentences) > 1 or len(self.constant) > 1
-            leave = (
-                "Leave them out" if several else f"Leave {'out one of these columns' if self.dependent else 'it out'}"
-            )
+            if len(sentences) > 1 or len(self.constant) > 1:
+                leave = "Leave them out"
+            else:
+                leave = "Leave out one of these columns" if self.dependent else "Leave it out"
             sentences.append(f"{leave}, or raise reg_covar, on which the likelihood and BIC then depend.")
         if self.distant_rows:
             rows, them = _rows_are(self.distant_rows), "the row" if len(self.distant_rows) == 1 else "these rows"

@@ -17,7 +17,7 @@ _RANGE = np.log(np.finfo(np.float64).tiny), np.log(np.finfo(np.float64).max)
 
 def distance(one: Model, other: Model, metric: str) -> float:
     """Return the distance for a metric in `METRICS`; raises ValueError if the distance overflows or underflows."""
-    if metric not in [*METRICS]:  # a list, because `metric` may be an unhashable value
+    if str(metric) not in METRICS:  # `metric` may be unhashable
         raise unknown_name("metric", metric, METRICS)
     result = METRICS[metric](*Gaussians.pair(one, other))
     if not np.isfinite(result):

@@ -25,7 +25,7 @@ import streamed
 from common import LEAF_ROWS, FileSource, assert_same_fit
 
 import gaussmix
-from gaussmix import GaussianMixture, GaussianMixtureIC, open
+from gaussmix import GaussianMixture, GaussianMixtureIC, GaussianMixtureRegressor, open
 from gaussmix._src.sources.files.arrow import DatasetReader, TableReader
 from gaussmix._src.sources.files.batches import spooled
 from gaussmix._src.sources.opening import check_memory
@@ -149,6 +149,11 @@ def test_predictions_from_a_path_read_only_the_features_of_the_fit(rng, tmp_path
     gm, path = GaussianMixture(2, random_state=0).fit(frame), tmp_path / "x.csv"
     frame.assign(place="here", z=1.0)[["z", "place", "y", "x"]].to_csv(path, index=False)
     np.testing.assert_array_equal(gm.predict(path), gm.predict(frame))  # warnings are errors
+    for regressor in (
+        GaussianMixtureRegressor(1, random_state=0).fit(frame[["x"]], frame["y"]),
+        GaussianMixtureRegressor(1, targets=["y"], random_state=0).fit(frame),
+    ):
+        np.testing.assert_array_equal(regressor.predict(path), regressor.predict(frame[["x"]]))
     frame[["x"]].assign(place="here").to_csv(path, index=False)
     with (
         pytest.warns(RuntimeWarning, match="left out column 'place'"),

@@ -32,9 +32,9 @@ from gaussmix._src.numerics.arrays import Array, Indices, plain_array
 from gaussmix._src.numerics.frames import Frame
 from gaussmix._src.report.summary import Summary
 from gaussmix._src.sources.base import Source, in_leaves
-from gaussmix._src.sources.opening import is_table, open
+from gaussmix._src.sources.opening import is_table
 from gaussmix._src.validation.parameters import check_flag
-from gaussmix._src.validation.rows import RowsLike, check_source
+from gaussmix._src.validation.rows import RowsLike, check_source, open_table
 from gaussmix._src.validation.targets import check_target, check_targets, copied_column, target_names
 
 
@@ -268,10 +268,10 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
         none, targets are identified by position.
         """
         self._check_fitted()
-        if is_table(X):
-            X = open(X, missing=True)
         if self.targets is None:
             return super()._source(X, sample_weight)
+        if is_table(X):
+            X = open_table(X, getattr(self, "feature_names_in_", None), may_miss=True)
         if isinstance(X, Source):
             is_wide = X.n_features == self.mixture_.n_features
             checker = self._with_all_columns() if is_wide else self

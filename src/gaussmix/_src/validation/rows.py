@@ -62,7 +62,7 @@ def check_source(
             X = _weight_on_device(open_device(X, are_squared=reset or is_stream), sample_weight)
             sample_weight = None
         elif is_table(X):
-            X = _open(X, None if reset else vars(estimator).get("feature_names_in_"), may_miss)
+            X = open_table(X, None if reset else vars(estimator).get("feature_names_in_"), may_miss=may_miss)
     if isinstance(X, Source):
         if X.may_miss and not may_miss:
             raise ValueError(
@@ -86,7 +86,7 @@ def check_source(
     return source
 
 
-def _open(X: Any, names: Any, may_miss: bool) -> Source:
+def open_table(X: Any, names: Any, *, may_miss: bool) -> Source:
     """Open a table; read only the columns `names` from files that have these columns, without notices about others."""
     if names is not None and isinstance(X, str | PathLike):
         with suppress(ValueError):  # raised again below, or described better when features are compared

@@ -184,7 +184,7 @@ private:
     }
 
     // Checks whether objective `a` is higher than objective `b` by more than rounding errors.
-    static bool is_higher(double a, double b) { return a > b + kObjectiveRounding * std::max(1.0, std::fabs(b)); }
+    static bool is_higher(double a, double b) { return a > b + kObjectiveRounding * std::max(100.0, std::fabs(b)); }
 
     bool has_ended(const Values& history) const {
         return has_converged(history, settings_.tolerance) || static_cast<Index>(history.size()) == settings_.max_steps;

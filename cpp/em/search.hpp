@@ -9,7 +9,7 @@
 namespace gaussmix {
 
 // The objectives of two runs count as equal if they differ by at most this fraction of their absolute value, or, if the
-// absolute value is below 1, by at most this number of nats.
+// absolute value is below 100, by at most 100 times this number of nats, so that units hardly ever matter.
 constexpr double kObjectiveRounding = 1e-10;
 
 struct SearchView {               // the fields of engines.calls.SearchSettings

@@ -35,9 +35,14 @@ def test_best_run_has_the_largest_objective_and_is_the_first_of_equal_runs():
 def test_best_run_ignores_differences_within_rounding():
     assert best_run([ends(-3.0), ends(-3.0 + 1e-14)]).trace.last_objective == -3.0
     assert best_run([ends(-3e9), ends(-3e9 + 1e-6)]).trace.last_objective == -3e9
-    assert best_run([ends(-3.0), ends(-3.0 + 1e-8)]).trace.last_objective > -3.0
-    assert best_run([ends(0.0), ends(1e-11)]).trace.last_objective == 0.0
-    assert best_run([ends(0.0), ends(1.5e-10)]).trace.last_objective == 1.5e-10
+    assert best_run([ends(-3e9), ends(-3e9 + 0.5)]).trace.last_objective > -3e9
+
+
+@pytest.mark.parametrize("shift", [0.0, -3.0, 90.0])
+def test_best_run_compares_runs_alike_in_other_units(shift):
+    """Other units shift all objectives by the same number."""
+    assert best_run([ends(shift), ends(shift + 0.9e-8)]).trace.last_objective == shift
+    assert best_run([ends(shift), ends(shift + 1.1e-8)]).trace.last_objective > shift
 
 
 @pytest.mark.parametrize("bad", [FailingRun(), NOT_FINITE])

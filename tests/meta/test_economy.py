@@ -14,13 +14,13 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34610,
+    "src": 34686,
     "cpp": 14055,
-    "tests": 34242,
+    "tests": 34355,
     "bench": 2658,
     "tools": 626,
-    "files": 1009,
-    "inner imports of tests": 342,
+    "files": 1010,
+    "inner imports of tests": 343,
     "monkeypatched names": 104,
 }
 PUBLIC = {"anndata", "export", "extend", "patched", "plot", "spark", "testing"}  # modules that users import from

@@ -145,7 +145,7 @@ class Ending:
             reason += f" {_UNKNOWN_MAXIMUM_SENTENCE.format(why_not=certificate.why_not)}"
         n_at_best = 1
         if len(run_traces) > 1:
-            tolerance = max(stopping.tolerance, OBJECTIVE_ROUNDING * max(1.0, abs(state.trace.last_objective)))
+            tolerance = max(stopping.tolerance, OBJECTIVE_ROUNDING * max(100.0, abs(state.trace.last_objective)))
             sound = [trace for trace in run_traces if not trace.collapsed_components]
             best = max(sound, key=lambda trace: trace.last_objective, default=state.trace)
             n_at_best = max(1, sum(_may_agree(best, trace, tolerance) for trace in sound))

@@ -50,11 +50,11 @@ def seed_centres(sample: DistinctRows, n_components: int, rng: np.random.Generat
 def complete_or_imputed_rows(sample: DistinctRows) -> DistinctRows:
     """Return the complete rows or, if there are too few complete rows, all rows with missing values set to means."""
     complete = sample.complete_rows
-    return replace(sample, rows=sample.mean_imputed) if _are_few(complete, sample) else complete
+    return replace(sample, rows=sample.mean_imputed) if _is_small_part(complete, sample) else complete
 
 
-def _are_few(complete: DistinctRows, sample: DistinctRows) -> bool:
-    """Return whether the complete rows of a sample are too few to be used without the other rows."""
+def _is_small_part(complete: DistinctRows, sample: DistinctRows) -> bool:
+    """Return whether the complete rows of a sample have too little weight to be used without the other rows."""
     return bool(complete.weight.sum() <= MIN_COMPLETE_FRACTION * sample.weight.sum())
 
 
@@ -87,7 +87,7 @@ def kmeans_and_search(
 def request_search(partition: Partition, sample: DistinctRows, rng: np.random.Generator) -> Partition:
     """Request a split-and-merge search on the complete rows or, if they are too few, on all rows with a value."""
     rows = sample.complete_rows
-    if _are_few(rows, sample):
+    if _is_small_part(rows, sample):
         rows = sample.take(~np.isnan(sample.rows).all(axis=1))
     return replace(partition, search_rows=rows, search_seed=int(rng.integers(2**63)))
 

@@ -20,7 +20,8 @@ from gaussmix._src.numerics.einsum import einsum
 from gaussmix._src.numerics.factorise import factorise
 from gaussmix._src.sources.base import Source
 
-# Two runs reach the same maximum if their objectives differ by less than this number times max(1, |objective|).
+# Two runs reach the same maximum if their objectives differ by less than this number times max(100, |objective|), which
+# hardly ever depends on the units of the features.
 OBJECTIVE_ROUNDING = core.OBJECTIVE_ROUNDING
 FIRST_RACE_STEPS, MAX_RACE_STEPS = 4, 512  # runs are compared after 4, 8, 16, …, 512 steps
 MIN_RACE_TOLERANCE = 1e-6  # minimum tolerance of runs in a race, in nats per unit of row weight
@@ -81,7 +82,7 @@ def choose_better(best: EMState | None, candidate: EMState) -> EMState:
 
 def is_higher(objective: float, reference: float) -> bool:
     """Return whether `objective` is higher than `reference` by more than rounding errors."""
-    return objective > reference + OBJECTIVE_ROUNDING * max(1.0, abs(reference))
+    return objective > reference + OBJECTIVE_ROUNDING * max(100.0, abs(reference))
 
 
 def race_models(

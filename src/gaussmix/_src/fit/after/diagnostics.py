@@ -210,8 +210,8 @@ class SingularColumns:
         sentences |= {index: f"follows from {columns_text(others, names)}" for index, others in self.dependent.items()}
         causes = ((index, f"the column {what}, so that candidates failed") for index, what in sorted(sentences.items()))
         result = [Diagnosis(None, feature_name(index, names), None, cause) for index, cause in causes]
-        if far_rows := self.distant_rows or self.isolated_rows:
-            cause = f"{_rows_are(far_rows)} far from all other rows, so that candidates failed"
+        if rows := self.distant_rows or self.isolated_rows:
+            cause = f"{_rows_are(rows)} far from all other rows, so that candidates failed"
             result.append(Diagnosis(None, None, None, cause))
         return result
 

@@ -149,12 +149,12 @@ class Plan:
 
     def resolve_auto(self, problem: Problem) -> Plan:
         """Return this plan with "auto" replaced by the initialisations for which "auto" stands."""
-        name, data = SCALED_KMEANS if self.candidate is None else "hierarchical", problem.data
+        name = SCALED_KMEANS if self.candidate is None else "hierarchical"
         if not (self.may_search and is_auto_search(problem.n_components, self.stopping)):
             return self.replace_auto(name)
         # With trimming, distant rows are trimmed before the first search.
-        names = SEARCHES if data.noise is not None and data.trimming is None else ("search",)
-        return self.replace_auto(*names, fallback_start=name)
+        has_clutter = problem.data.noise is not None and problem.data.trimming is None
+        return self.replace_auto(*SEARCHES if has_clutter else ["search"], fallback_start=name)
 
     def replace_auto(self, *names: str, fallback_start: str | None = None) -> Plan:
         """Return this plan with `names` instead of each "auto"; a deterministic initialisation is used only once."""

@@ -19,7 +19,7 @@ from gaussmix._src.numerics.threads import allowed_threads
 MAX_ROWS, MAX_COORDINATES = 4096, 10**8  # limits on the sampled rows, and on coordinates in all pairs of these rows
 N_NEIGHBOURS = 5  # the distance to the neighbour with this rank measures the density at a row
 MAX_STEPS, POSTERIOR_TOLERANCE = 500, 1e-6  # limits of EM for the volumes around rows
-_MAX_LOG = 690.0  # maximum argument of `exponential`; the volumes of rows at this limit have no density in practice
+_MAX_LOG = 690.0  # maximum argument of `exponential`; volumes that reach it have a density of practically 0
 
 
 def search_dense_rows(

@@ -13,7 +13,7 @@ from gaussmix._src.em.collapse.remedies import Remedy
 from gaussmix._src.em.initialisation.base import DETERMINISTIC_STARTS, SEARCHES, Partition, load_start, nearest_centre
 from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.initialisation.kmeans import request_search
-from gaussmix._src.em.initialisation.sample import MIN_ROWS_TO_SUBSAMPLE
+from gaussmix._src.em.initialisation.sample import MIN_ROWS_TO_SUBSAMPLE, column_units
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import StopRule, extrapolate_objective
 from gaussmix._src.em.objective.trace import EMState, FreezeReason, SearchReport, Trace
@@ -176,7 +176,7 @@ class FirstState:
     def _moments_about(self, means: Array) -> InitialMoments:
         """Return moments of all rows after each row is assigned to the nearest of the means that the user passed."""
         problem, data = self.problem, self.problem.data
-        unit = data.scaled_sample.unit if is_scaled(self.start, problem.family) else None
+        unit = column_units(data.default_ridge) if is_scaled(self.start, problem.family) else None
         if data.trimming is None:
             nearest = nearest_centre(means, unit)
         else:
@@ -202,7 +202,7 @@ class FirstState:
         rows, plan, trimming = partition.search_rows, self.plan, self.problem.data.trimming
         engine: Any = self.problem.engine
         if np.isnan(rows.rows).any():
-            rows = replace(rows, rows=engine.filled_rows(rows.rows, model.without_noise.parameters))
+            rows = replace(rows, rows=engine.filled_rows(rows.rows, model.without_noise.parameters), estimates=None)
         if trimming is not None:
             rows = trimming.retained_sample(rows, model, engine.complete_engine)
         alone = split_and_merge(
@@ -252,7 +252,7 @@ class FirstState:
         if isinstance(start, str) and has_births:
             rows = data.sample if condensed is None else condensed
             # The centre of the only component is not drawn, so that a later fit from k-means draws the first numbers.
-            partition = nearest_centre(np.average(rows.mean_imputed, axis=0, weights=rows.weight)[None])
+            partition = nearest_centre(np.average(rows.imputed, axis=0, weights=rows.weight)[None])
             # Birth moves read only condensed rows.
             source = source if condensed is None else condensed.as_source(source)
         elif isinstance(start, str):
@@ -268,7 +268,7 @@ class FirstState:
         """Return the partition of the rows by the initialisation `start_name`, without regard to known labels."""
         problem, plan, data = self.problem, self.plan, self.problem.data
         engine, n_components = problem.engine, problem.n_components
-        sample = data.scaled_sample if is_scaled(start_name, problem.family) else data.sample
+        sample = data.scaled_sample if is_scaled(start_name, problem.family) else data.imputed_sample
         if data.trimming is None:
             if start_name == "tree":
                 sample = replace(data.larger_sample(SAMPLED_ROWS_PER_CELL * n_components), unit=sample.unit)

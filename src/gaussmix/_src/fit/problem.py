@@ -13,6 +13,7 @@ from gaussmix._src.em import initialisation
 from gaussmix._src.em.collapse.remedies import Remedy
 from gaussmix._src.em.initialisation.sample import DistinctRows, automatic_ridge, column_units, distinct_rows
 from gaussmix._src.em.objective.objective import Objective
+from gaussmix._src.engines import make_engine
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.families.base import Family
 from gaussmix._src.interfaces.block import Block
@@ -84,14 +85,25 @@ class TrainingData:
         """Return the sample of rows that initialisations and the automatic ridge use."""
         return distinct_rows(self.make_source())
 
-    def larger_sample(self, n_rows: int) -> DistinctRows:
-        """Return a sample of about `n_rows` rows, but not smaller than `sample`, to initialise many components."""
-        return self.sample if n_rows <= LEAF_ROWS else distinct_rows(self.make_source(), n_rows)
+    @cached_property
+    def imputed_sample(self) -> DistinctRows:
+        """Return `sample` with estimates of missing values if few rows are complete."""
+        return self._impute(self.sample)
 
     @cached_property
     def scaled_sample(self) -> DistinctRows:
-        """Return `sample` with one scale per column, for initialisations that scale the columns separately."""
-        return replace(self.sample, unit=column_units(self.default_ridge))
+        """Return `imputed_sample` with one scale per column, for initialisations that scale the columns separately."""
+        return replace(self.imputed_sample, unit=column_units(self.default_ridge))
+
+    def larger_sample(self, n_rows: int) -> DistinctRows:
+        """Return about `n_rows` rows, but not fewer than in `imputed_sample`, to initialise many components."""
+        return self.imputed_sample if n_rows <= LEAF_ROWS else self._impute(distinct_rows(self.make_source(), n_rows))
+
+    def _impute(self, sample: DistinctRows) -> DistinctRows:
+        if not self.raw_source.may_miss or not sample.has_few_complete_rows:
+            return sample
+        engine, objective = make_engine(1, is_incomplete=True), Objective(self.default_ridge)
+        return initialisation.imputation.estimate_missing_values(sample, engine, objective)
 
     @cached_property
     def condensed_rows(self) -> DistinctRows | None:

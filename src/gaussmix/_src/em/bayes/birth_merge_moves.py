@@ -158,7 +158,7 @@ class BirthMergeMoves:
         Return the resulting state and marks or, if the bound does not rise, the old state with new marks.
         """
         posterior = self.objective.variational_posterior(state.next_model)
-        labels = self.engine.labels(Block(0, self.sample.mean_imputed), posterior.e_step_parameters)
+        labels = self.engine.labels(Block(0, self.sample.imputed), posterior.e_step_parameters)
         split = self._birth_proposals.split_components(posterior, labels, components)
         tried = np.array(marks)
         tried[components] = True

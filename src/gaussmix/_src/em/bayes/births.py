@@ -24,7 +24,7 @@ class BirthProposals:
     @cached_property
     def _feature_scale(self) -> Array:
         """Return the standard deviation of each feature in the sample, (n_features,), in data units, never 0."""
-        return np.sqrt(np.maximum(self.sample.mean_imputed.var(axis=0), np.finfo(np.float64).tiny))
+        return np.sqrt(np.maximum(self.sample.imputed.var(axis=0), np.finfo(np.float64).tiny))
 
     @cached_property
     def _is_complete(self) -> NDArray[np.bool_]:
@@ -43,7 +43,7 @@ class BirthProposals:
         algebra = prior.family.algebra
         assert algebra is not None, "structures with a conjugate prior have an algebra"
         uniform = self.rng.random((len(components), 3 * (1 + len(self._feature_scale))))
-        sample_arguments = sample.mean_imputed, sample.weight, self._is_complete, self._feature_scale
+        sample_arguments = sample.imputed, sample.weight, self._is_complete, self._feature_scale
         split, *pairs = native_target().split_components(*sample_arguments, algebra, labels, components, uniform)
         if not split.size:
             return None

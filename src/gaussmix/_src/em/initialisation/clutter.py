@@ -48,7 +48,7 @@ def clutter_probabilities(sample: DistinctRows, n_threads: int = 1) -> Array:
     """
     from scipy.spatial import KDTree  # imported here because few fits need it
 
-    rows = replace(sample, rows=sample.mean_imputed).in_unit.rows
+    rows = replace(sample, rows=sample.imputed).in_unit.rows
     if len(rows) <= N_NEIGHBOURS:
         return np.zeros(len(rows))
     # Distances are maxima over the features, whose bits are the same on every processor.

@@ -120,7 +120,7 @@ def build_hierarchy(sample: DistinctRows) -> Hierarchy:
         if tree.hierarchy is None:
             scaling = _ward_scaling(sample)
             leaves = _draw_leaves(sample)
-            offsets = sample.mean_imputed[leaves] - sample.mean_imputed[0]
+            offsets = sample.imputed[leaves] - sample.imputed[0]
             matrix = scaling.inverse_deviations[:, None] * scaling.eigenvectors / scaling.fourth_roots
             scaled = einsum("ni,ij->nj", offsets, matrix)
             merges = np.empty((0, 2)) if len(leaves) == 1 else ward(scaled)[:, :2]
@@ -133,7 +133,7 @@ def build_hierarchy(sample: DistinctRows) -> Hierarchy:
 def hierarchical(sample: DistinctRows, engine: Engine[Any], n_components: int, rng: np.random.Generator) -> Partition:
     """Assign rows to Ward's clusters, or to the nearest cluster centre if some distinct rows are not in the tree."""
     if n_components == 1:
-        return nearest_centre(sample.mean_imputed[:1])
+        return nearest_centre(sample.imputed[:1])
     tree = build_hierarchy(sample)
     n_clusters = min(n_components, len(tree.leaf_rows))
     clusters = tree.cut(n_clusters)
@@ -141,7 +141,7 @@ def hierarchical(sample: DistinctRows, engine: Engine[Any], n_components: int, r
         labels = np.empty(len(sample.rows), dtype=np.intp)
         labels[tree.leaf_rows] = clusters
         return Partition(responsibilities=DistinctRowLabels(labels, sample.distinct_index, n_components))
-    leaves = sample.mean_imputed[tree.leaf_rows]
+    leaves = sample.imputed[tree.leaf_rows]
     centres = np.array([leaves[clusters == cluster].mean(axis=0) for cluster in range(n_clusters)])
     centres = np.resize(centres, (n_components, leaves.shape[1]))
     return Partition(Parameters(np.zeros(n_components), centres, tree.scaling.whitening), AssignmentRule.HARD)
@@ -182,9 +182,9 @@ def _draw_leaves(sample: DistinctRows) -> NDArray[np.intp]:
 def _ward_scaling(sample: DistinctRows) -> _WardScaling:
     """Compute the scaling of a sample's rows for Ward's hierarchy."""
     fraction = (sample.weight / sample.weight.sum())[:, None]
-    deviations = np.sqrt(robust_variances(sample.mean_imputed, sample.weight))
+    deviations = np.sqrt(robust_variances(sample.imputed, sample.weight))
     scale = 1.0 / np.where(deviations > 0, deviations, 1.0)
-    offsets = (sample.mean_imputed - (fraction * sample.mean_imputed).sum(axis=0)) * scale
+    offsets = (sample.imputed - (fraction * sample.imputed).sum(axis=0)) * scale
     is_wide = 1 < len(offsets) < len(scale)  # if so, the rows' Gram matrix is smaller than the correlations
     weighted = np.sqrt(fraction) * offsets
     inner = einsum("ni,mi->nm", weighted, weighted) if is_wide else einsum("ni,nj->ij", fraction * offsets, offsets)

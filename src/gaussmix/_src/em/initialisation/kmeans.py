@@ -18,7 +18,6 @@ from gaussmix._src.numerics.threads import allowed_threads
 from gaussmix._src.sources.waiting import seconds_left
 
 MAX_LLOYD_PASSES = 100  # maximum number of passes; data without clusters would need hundreds of passes
-MIN_COMPLETE_FRACTION = 0.25  # incomplete rows are used unless complete rows have more than this fraction of the weight
 LLOYD_TOLERANCE = 1e-4  # tolerance relative to the mean variance of the features, as in scikit-learn's KMeans
 
 
@@ -48,14 +47,9 @@ def seed_centres(sample: DistinctRows, n_components: int, rng: np.random.Generat
 
 
 def complete_or_imputed_rows(sample: DistinctRows) -> DistinctRows:
-    """Return the complete rows or, if there are too few complete rows, all rows with missing values set to means."""
-    complete = sample.complete_rows
-    return replace(sample, rows=sample.mean_imputed) if _is_small_part(complete, sample) else complete
-
-
-def _is_small_part(complete: DistinctRows, sample: DistinctRows) -> bool:
-    """Return whether the complete rows of a sample have too little weight to be used without the other rows."""
-    return bool(complete.weight.sum() <= MIN_COMPLETE_FRACTION * sample.weight.sum())
+    """Return the complete rows or, if there are too few complete rows, all rows with imputed missing values."""
+    few = sample.has_few_complete_rows
+    return replace(sample, rows=sample.imputed, estimates=None) if few else sample.complete_rows
 
 
 def count_candidates(n_components: int) -> int:
@@ -86,9 +80,8 @@ def kmeans_and_search(
 
 def request_search(partition: Partition, sample: DistinctRows, rng: np.random.Generator) -> Partition:
     """Request a split-and-merge search on the complete rows or, if they are too few, on all rows with a value."""
-    rows = sample.complete_rows
-    if _is_small_part(rows, sample):
-        rows = sample.take(~np.isnan(sample.rows).all(axis=1))
+    has_value = ~np.isnan(sample.rows).all(axis=1)
+    rows = sample.take(has_value) if sample.has_few_complete_rows else sample.complete_rows
     return replace(partition, search_rows=rows, search_seed=int(rng.integers(2**63)))
 
 

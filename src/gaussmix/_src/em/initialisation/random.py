@@ -26,7 +26,7 @@ def random_centres(sample: DistinctRows, engine: Engine[Any], n_components: int,
     """
     keys = log(rng.random(len(sample.weight))) / sample.weight
     chosen = np.argsort(-keys, kind="stable")[:n_components]
-    return nearest_centre(sample.mean_imputed[np.resize(chosen, n_components)])
+    return nearest_centre(sample.imputed[np.resize(chosen, n_components)])
 
 
 @separate_outliers

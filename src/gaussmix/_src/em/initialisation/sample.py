@@ -25,6 +25,8 @@ KMEANS_ROWS_PER_COMPONENT = 200  # approximate number of rows per component in t
 # If fewer distinct rows per component than this are drawn (heavy rows are drawn repeatedly), k-means reads all rows.
 MIN_KMEANS_ROWS_PER_COMPONENT = 20
 
+MIN_COMPLETE_FRACTION = 0.25  # incomplete rows are used unless complete rows have more than this fraction of the weight
+
 # The automatic ridge is this fraction of a robust estimate of the feature's variance.
 RIDGE_FRACTION = 1e-6
 RIDGE_TRIM_FRACTION = 0.01  # fraction of the weight that, plus one row, is left out at each end of a feature's values
@@ -42,12 +44,19 @@ class DistinctRows:
     weight : total weight of each distinct row, (n_distinct,), always positive.
     distinct_index : for each row of the source, its index in `rows`, (n_rows,); None if only some rows were sampled.
     unit : scale by which k-means divides each feature, (n_features,), in data units; None for scales of 1.
+    estimates : rows with estimates of missing values, like `rows`; None if missing values are not estimated.
     """
 
     rows: Array
     weight: Array
     distinct_index: NDArray[np.intp] | None = None
     unit: Array | None = None
+    estimates: Array | None = None
+
+    @property
+    def has_few_complete_rows(self) -> bool:
+        """Return whether the complete rows have too little weight to be used without the other rows."""
+        return bool(self.complete_rows.weight.sum() <= MIN_COMPLETE_FRACTION * self.weight.sum())
 
     @property
     def complete_rows(self) -> DistinctRows:
@@ -58,7 +67,10 @@ class DistinctRows:
     @property
     def in_unit(self) -> DistinctRows:
         """Return the sample with its rows divided by `unit`."""
-        return self if self.unit is None else replace(self, rows=self.rows / self.unit, unit=None)
+        if self.unit is None:
+            return self
+        estimates = None if self.estimates is None else self.estimates / self.unit
+        return replace(self, rows=self.rows / self.unit, unit=None, estimates=estimates)
 
     def as_source(self, original: Source) -> ArraySource:
         """Return a source of these rows, in which values may be missing if values of the source `original` may."""
@@ -72,11 +84,14 @@ class DistinctRows:
 
     def take(self, chosen: Any) -> DistinctRows:
         """Return the rows with the given indices, or the rows for which a mask is true."""
-        return DistinctRows(self.rows[chosen], self.weight[chosen], unit=self.unit)
+        estimates = None if self.estimates is None else self.estimates[chosen]
+        return DistinctRows(self.rows[chosen], self.weight[chosen], unit=self.unit, estimates=estimates)
 
     @cached_property
-    def mean_imputed(self) -> Array:
-        """Return the rows, with missing values replaced by the weighted mean of the feature."""
+    def imputed(self) -> Array:
+        """Return the rows, with missing values replaced by estimates or, without estimates, by the feature's mean."""
+        if self.estimates is not None:
+            return self.estimates
         missing = np.isnan(self.rows)
         if not missing.any():
             return self.rows

@@ -379,7 +379,7 @@ class RowTrimming:
         family = without_constraints(Diagonal, is_shared=True)
         partitions = [start(rows, engine, n_components, rng).with_scaled_spheres]
         drawn = (rows.draw_indices(rng.random(n_components)) for _ in range(N_RANDOM_STARTS))
-        partitions += [nearest_centre(rows.mean_imputed[indices]) for indices in drawn]
+        partitions += [nearest_centre(rows.imputed[indices]) for indices in drawn]
         runs = list[EMState]()
         for partition in partitions:
             if runs and start_stopping.is_past_deadline():

@@ -121,10 +121,10 @@ def test_ambiguous_commas_are_not_read_as_decimal_marks(line, thousands, csv_fil
 
 def test_open_table_reports_a_guess_about_the_header(csv_file):
     path = str(csv_file("1,2\n3,4\n"))
-    notice = f"{path} begins with numbers, so it is read as having no header; --header if it has."
+    notice = f"{path} begins with numbers, which are read as data; pass --header if these are names."
     assert open_table(path).notices == (notice,)
     assert open_table(path, dialect=Dialect(has_header=False)).notices == ()
-    assert "--no-header if these are values" in open_table(str(csv_file("5.1,3.5,setosa\n4.9,3,setosa\n"))).notices[0]
+    assert "; pass --no-header if these are values" in open_table(str(csv_file("5.1,3.5,setosa\n4.9,3,b\n"))).notices[0]
 
 
 @pytest.mark.parametrize("missing", ["NA", "", "nan"])

@@ -281,7 +281,7 @@ def test_bootstrap_rejects_invalid_parameters():
         gm.bootstrap(X[:1], kind="jackknife")
     with pytest.raises(ValueError, match="does not support labels"):
         gm.bootstrap(X, kind="parametric", labels=LABELS)
-    with pytest.raises(ValueError, match=r"limit is 4 GB: kind='parametric' draws as many rows as weights count"):
+    with pytest.raises(ValueError, match=r"limit is 4 GB: kind='parametric' draws one row per unit of weight"):
         gm.bootstrap(X, kind="parametric", sample_weight=np.full(N, 1e15))
     with pytest.warns(RuntimeWarning, match="a new fit to this X"):
         gm.bootstrap(X + 1.0, 3)

@@ -242,7 +242,7 @@ class TestFailures:
             tried.append(None)
             raise OSError(reason)
 
-        with pytest.raises(OSError, match="no server is there; check the address and the network"):
+        with pytest.raises(OSError, match="no server answers; check the address and the network"):
             stores.with_retries("s3://b/a", fail, is_first=True)
         assert len(tried) == 1
         with pytest.raises(OSError, match="the store failed 3 times"):
@@ -297,8 +297,8 @@ class TestFailures:
         [
             ("s3://", ValueError, "s3:// has no bucket or server: add one, as in 's3://bucket/rows"),
             ("nothing://a/b", ValueError, "nothing://a/b can't be opened: Protocol not known"),
-            ("hdfs://nowhere/a.npy", OSError, "the libraries of Hadoop are needed, and ARROW_LIBHDFS_DIR set"),
-            ("ftp://127.0.0.1:1/a.npy", OSError, "no server is there; check the address and the network ([Errno"),
+            ("hdfs://nowhere/a.npy", OSError, "install Hadoop's libraries, and set ARROW_LIBHDFS_DIR"),
+            ("ftp://127.0.0.1:1/a.npy", OSError, "no server answers; check the address and the network ([Errno"),
             (Path("s3://bucket/a.npy"), FileNotFoundError, "pass a URL as a string, because a Path removes one"),
         ],
     )

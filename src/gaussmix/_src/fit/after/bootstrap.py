@@ -256,7 +256,7 @@ def _refit_drawn_rows(problem: Problem, model: Model, resampling: Resampling, rn
         raise ValueError("kind='parametric' does not support missing values or X_error. Use kind='weighted'.")
     if model.noise is not None and model.noise.bounds is None:
         raise ValueError("kind='parametric' needs noise that is uniform in a box. Use kind='weighted'.")
-    check_size(n_rows, model.n_features, "kind='parametric' draws as many rows as weights count. Use kind='weighted'")
+    check_size(n_rows, model.n_features, "kind='parametric' draws one row per unit of weight. Use kind='weighted'")
     for tables in simulate_tables(model, n_rows, resampling.n_resamples, rng, problem.engine):
         each = np.arange(len(tables))
         models, stopping = [model] * len(tables), resampling.stop_rule(problem)

@@ -162,11 +162,11 @@ def _final(error: Exception, url: str, *, is_first: bool, is_last: bool) -> OSEr
     if isinstance(error, PermissionError) or _REFUSED.search(message):
         return PermissionError(EACCES, f"the store denies access; check its credentials and region ({reason})", url)
     if "libhdfs" in reason:
-        return OSError(EINVAL, f"the libraries of Hadoop are needed, and ARROW_LIBHDFS_DIR set ({reason})", url)
+        return OSError(EINVAL, f"install Hadoop's libraries, and set ARROW_LIBHDFS_DIR ({reason})", url)
     if errno == EINVAL:
         return OSError(EINVAL, getattr(error, "strerror", reason), url)
     if is_first and _UNREACHED.search(message):
-        return OSError(EIO, f"no server is there; check the address and the network ({reason})", url)
+        return OSError(EIO, f"no server answers; check the address and the network ({reason})", url)
     if is_last:
         advice = "check its address, or try again later"
         return OSError(EIO, f"the store failed {len(RETRY_WAITS) + 1} times; {advice} ({reason})", url)

@@ -68,11 +68,11 @@ def read_csv(source: Input) -> CsvTable:
         begins = f"{source.name} begins with {quoted(first[0].strip())}"
         if has_header and decimal == "." and _are_numeric(fields, replace(dialect, decimal=","), missing):
             is_grouped = dialect.thousands is None and any(map(grouped_pattern(",", ".").fullmatch, fields))
-            raise BadTable(f"{begins}{EITHER_HINT if is_grouped else COMMA_HINT}; --header if these are names.")
+            raise BadTable(f"{begins}{EITHER_HINT if is_grouped else COMMA_HINT}; pass --header if these are names.")
         if has_header and fields[0] and any(is_numeric(field, decimal, dialect.thousands) for field in fields):
-            notices += [f"{begins}, which is read as names of columns; --no-header if these are values."]
+            notices += [f"{begins}, which is read as names of columns; pass --no-header if these are values."]
         if not has_header:
-            notices += [f"{source.name} begins with numbers, so it is read as having no header; --header if it has."]
+            notices += [f"{source.name} begins with numbers, which are read as data; pass --header if these are names."]
     fields[0] = fields[0].removeprefix("#").lstrip() or fields[0]
     names = tuple(fields) if has_header else invented_names(len(fields))
     if has_header and _has_row_names(len(names), first[1:], delimiter, source.name):

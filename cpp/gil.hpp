@@ -1,7 +1,7 @@
 // Releases and takes the GIL (Python's global interpreter lock) so that a process can end while threads compute.
 //
 // When the interpreter finalises, CPython before 3.14 ends a thread that requests the GIL by unwinding its stack. The
-// unwinding meets `noexcept` functions of nanobind, which then abort the process. Therefore no thread requests the GIL
+// unwinding reaches `noexcept` functions of nanobind, so the process aborts. Therefore no thread requests the GIL
 // after `end_gil_requests`, which gaussmix/__init__.py registers with `atexit`: a thread that would request the GIL
 // sleeps until the process ends. Passes over the rows stop soon, because they request the GIL about every 20 ms to
 // check for interrupts.

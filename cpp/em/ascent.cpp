@@ -90,14 +90,14 @@ public:
 
 private:
     struct Progress {
-        // `last` is the log-likelihood before the last EM step, `gain` is the increase of the log-likelihood by the EM
-        // step before the last one, and `decline` is `gain` divided by the increase before `gain`, or 1 if the
-        // increases do not decline or if all components share a covariance.
+        // `last` is the log-likelihood before the last EM step, and `gain` is the increase of the log-likelihood by the
+        // EM step before the last one. `decline` is `gain` divided by the increase before `gain`, or 1 if the increases
+        // do not decline or if all components share a covariance.
         double last, gain, decline;
 
-        // Returns an estimate of the log-likelihood after `n_steps` further EM steps. It assumes that the gains of
-        // these steps do not grow, and that the sum of the gains is at most kCaution times the sum that a geometric
-        // decline of the gains would give.
+        // Returns an estimate of the log-likelihood after `n_steps` further EM steps. The estimate assumes that the
+        // gains of these steps do not grow, and that the sum of the gains is at most kCaution times the sum that a
+        // geometric decline of the gains would give.
         double forecast(double n_steps) const {
             double declining = 0, next = 1;
             for (Index i = 0; i < static_cast<Index>(n_steps); ++i) declining += next *= decline;
@@ -181,9 +181,9 @@ private:
                (!round.helpful.empty() && is_whole);
     }
 
-    // Makes several split-and-merge moves together. The function keeps the moves and returns true if EM on all rows
-    // with these moves raises the log-likelihood by more than the required gain, and if the moves do not increase the
-    // number of unsound components (see `count_unsound`).
+    // Makes several split-and-merge moves together, and returns whether they are kept. Moves are kept if EM on all rows
+    // then raises the log-likelihood by more than the required gain, and if the number of unsound components (see
+    // `count_unsound`) does not increase.
     bool accept(std::span<const Candidate> moves) {
         Mixture trial = moves_.mixture();
         for (const Candidate& each : moves) moves_.replace(each.attempt.part.components, each.attempt.mixture, trial);

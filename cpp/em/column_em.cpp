@@ -78,7 +78,7 @@ bool ColumnEm::converge(State& state, double tolerance) const {
         std::tie(current, is_limited) = extrapolated(current, first, second, max_length);
     }
     std::optional<State> result = judge(after);
-    // If the mixture cannot be judged, a component has just lost its rows, so the smallest component is left out.
+    // The step of `judge` fails if a component has just lost its rows, so the smallest component is then left out.
     if (!result) result = judge(without_smallest(after));
     if (result && result->bound >= state.bound) state = std::move(*result);
     return result.has_value();

@@ -8,8 +8,8 @@
 
 namespace gaussmix {
 
-// The objectives of two runs count as equal if they differ by at most this fraction of their absolute value, or, if the
-// absolute value is below 100, by at most 100 times this number of nats, so that units hardly ever matter.
+// The objectives of two runs count as equal if they differ by at most this number times max(100, |objective|), in nats.
+// The limit 100 makes the comparison nearly independent of the units of the features, which shift the objective.
 constexpr double kObjectiveRounding = 1e-10;
 
 struct SearchView {               // the fields of engines.calls.SearchSettings

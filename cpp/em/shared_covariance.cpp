@@ -80,9 +80,9 @@ Values SharedCovariance::direction_of(const Values& whitened_direction) const {
     return result;
 }
 
-// Returns the factors by which variances change if `factor` times u u' is added to the covariance of whitened rows: the
-// variance of each feature for a diagonal covariance, along u for a full covariance, and of all features for a
-// spherical covariance.
+// Returns the factors by which variances change if `factor` times u u' is added to the covariance of whitened rows. A
+// diagonal covariance has one factor per feature, a full covariance has the factor of the variance along u, and a
+// spherical covariance has the factor of its single variance.
 Values SharedCovariance::variance_ratios(const Values& u, double factor) const {
     const double square = dot(u.data(), u.data(), d_);
     Values ratios = zeros(algebra_.second() == Second::diagonal ? d_ : 1);

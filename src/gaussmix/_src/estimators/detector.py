@@ -189,7 +189,7 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
         return _Excess(self._density(source), offset, Marginals(mixture), log_mass)
 
     def _lowest_of_complete_rows(self, source: Source, rate: float) -> float:
-        """Return the lowest log density of an inlier, without rows with missing values, which are not comparable."""
+        """Return the lowest log density of an inlier among the complete rows, whose log densities are comparable."""
         lowest = lowest_inside(source, partial(_complete_log_density, log_density=self._density(source)), rate)
         if lowest is None:
             raise ValueError(

@@ -123,8 +123,7 @@ class GaussianMixture(LikelihoodEstimator):
         "freeze" stops updating the component's mean and covariance, but raises SingularCovarianceError if the initial
         covariance is already singular. "drop" removes the component, so that `mixture_` has fewer components. "repair"
         replaces it by one half of the component with the largest weight; after 10 repairs in a run, further components
-        are frozen.
-        "error" ends the run, and `fit` raises DegenerateError if no run is left.
+        are frozen. "error" ends the run, and `fit` raises DegenerateError if no run is left.
     weight_type : {"frequency", "precision"}, default "frequency"
         Meaning of `sample_weight`. With "frequency", a row of weight 2 counts as two rows. With "precision", a weight
         is the reliability of a row relative to other rows (unrelated to `precisions_`), and weights are scaled so that

@@ -119,8 +119,8 @@ class GaussianMixtureImputer(OneToOneFeatureMixin, TransformerMixin, MixturePred
         Raises
         ------
         NotFittedError : if the estimator is not fitted.
-        ValueError, TypeError : if X contains values other than numbers and NaN, or has the wrong shape, or if X is on a
-            cluster and `sample_posterior` is True, because the random draw for a row depends on the row's index.
+        ValueError, TypeError : if X contains values other than numbers and NaN, or has the wrong shape. ValueError is
+            also raised if X is on a cluster and `sample_posterior` is True, because random draws need row indices.
         """
         source = self._source(X)
         is_drawn = check_flag("sample_posterior", self.sample_posterior)

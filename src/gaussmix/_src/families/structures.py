@@ -128,8 +128,9 @@ class CommonAxes(Family):
     def other_initial_covariances(self, scatter: Scatter) -> list[Covariances]:
         """Return covariances with the axes of the pooled scatter, and with the axes of each of the largest components.
 
-        If EM begins with the axes that fit the initial partition best, EM may never find better axes for the rows. To
-        weaken this fit, variances along pooled axes are halved, and variances along a component's axes are quadrupled.
+        If EM begins with the axes that fit the initial partition best, EM may never find better axes for the rows.
+        Other variances weaken the fit to the partition: variances along pooled axes are halved, and variances along a
+        component's axes are quadrupled.
         """
         assert self.algebra is not None, "the structures in this file have an algebra"
         scatter_arguments = scatter.degrees, scatter.second.reshape(-1), scatter.n_features

@@ -57,8 +57,8 @@ def flattest_directions(model: Model, ridge: Array) -> tuple[Array, Array]:
 
     Returns the fractions, (n_components,), and the directions, (n_components, n_features), in standard deviations of
     the features. Directions are 0 in features without a ridge. If covariances are not matrices, entry j of a direction
-    is the ridge's fraction for feature j, or 0 if this variance is not nearly only ridge, and the fractions are sums
-    over the features, which can exceed 1.
+    is the ridge's fraction of the variance of feature j, or 0 if the ridge is not nearly all of this variance. The
+    fraction of a component is then the sum over the features, which can exceed 1.
     """
     if not isinstance(model.covariances, Dense):
         fractions = ridge_only_fractions(model.covariances, ridge)

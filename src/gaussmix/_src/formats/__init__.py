@@ -1,4 +1,4 @@
-"""Code that converts models to files and back, by way of records of arrays and built-in types.
+"""Convert models to records of arrays and built-in types, which files store, and convert records back to models.
 
 Modules that read and write files are imported only at their first use. `gaussmix._src.mixture` and
 `gaussmix._src.estimators` check whether the contents of a record are a valid mixture or estimator.

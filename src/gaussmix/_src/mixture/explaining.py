@@ -93,7 +93,7 @@ class Explanation:
     __repr__ = __str__
 
     def describe_row(self, row: int) -> list[str]:
-        """Return lines of text on a row: its component, evidence for this component, and the row's unusual features.
+        """Return lines of text about a row: its component, evidence for this component, and the row's unusual features.
 
         Parameters
         ----------

@@ -90,7 +90,7 @@ class Filling:
         return narrowed(filled.reshape(len(rows), *self.copies, rows.shape[1]), rows.dtype)
 
     def _fill_rare(self, filled: Array) -> None:
-        """Fill rows, in place, whose missing features are the same in few other rows.
+        """Fill, in place, the rows whose set of missing features occurs in few rows.
 
         The core computes the conditional means of each row alone. For many rows with the same missing features, or many
         features, a regression on the observed features is faster. Rows far from every mean are left to the regression,

@@ -40,9 +40,9 @@ class Bootstrap(MixtureEstimates):
 
     Parameters
     ----------
-    names, params, covariance, links, method, notes, draws, draw_weights, frame_library : see `ParameterEstimates`. The
-        estimated parameters are the same as in `Inference`. All refits start from the maximum of the objective, at
-        which the parameters are `params`.
+    names, params, covariance, links, method, notes, draws, draw_weights, frame_library : see `ParameterEstimates`.
+        `Inference` estimates the same parameters. All refits start from the maximum of the objective, at which the
+        parameters are `params`.
     mixture : the mixture with the parameters `params`.
     n_resamples : number of refits.
     n_collapsed : number of refits in which a component collapsed; `draws` does not contain these refits.

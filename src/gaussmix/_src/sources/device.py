@@ -200,7 +200,7 @@ def open_device(X: Any, *, are_squared: bool) -> DeviceSource:
     Parameters
     ----------
     X : array.
-    are_squared : whether the values are squared, as in a fit, so that their squares must not overflow.
+    are_squared : whether the caller squares the values, as a fit does, so that squares must not overflow.
 
     Raises
     ------

@@ -118,7 +118,7 @@ def select_errors(X_error: ArrayLike, indices: Indices, n_rows: int) -> Array:
 
 
 def _is_common(error: Array, n_rows: int) -> bool:
-    """Return whether all rows share the errors, whose shape is (n_features,) or (n_features, n_features) if so."""
+    """Return whether errors have the shape (n_features,) or (n_features, n_features), which all rows share."""
     return error.ndim == 1 or len(error) != n_rows
 
 

@@ -87,7 +87,7 @@ def check_source(
 
 
 def open_table(X: Any, names: Any, *, may_miss: bool) -> Source:
-    """Open a table; read only the columns `names` from files that have these columns, without notices about others."""
+    """Open a table; read only the columns `names` from files that have them, without notices about other columns."""
     if names is not None and isinstance(X, str | PathLike):
         with suppress(ValueError):  # raised again below, or described better when features are compared
             return open(X, columns=[*names], missing=may_miss)

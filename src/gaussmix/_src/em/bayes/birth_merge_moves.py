@@ -197,7 +197,7 @@ class BirthMergeMoves:
         return state, marks
 
     def propose_pruned_models(self, state: EvaluatedModel) -> Iterator[PrunedModel]:
-        """Yield models after promising merges or deletions: first after all these moves, then after only the best move.
+        """Yield models after promising merges or deletions: first after all moves, then after the best move alone.
 
         The gains of moves are first estimated from a sample of the rows. If no model proposed from the estimated gains
         is accepted, gains are computed from all rows.

@@ -67,11 +67,10 @@ class Coordinates:
         order, (n_all, p).
     whitening_factors : whitening factors W_k = L_k⁻¹ of the covariances: matrices, arrays (…, n_features) for diagonal
         covariances, or numbers for spherical covariances.
-    axes : for covariances whose axes rotate, the Jacobian of the angles of axes with respect to θ; `jacobian` describes
-        their B_k only to first order. None if no axes rotate.
-    loadings : for factor analysers, the Jacobian of loadings and noise variances with respect to the coordinates of
-        loadings and noise, which come last in θ; `jacobian` describes their B_k only to first order. None for
-        covariance structures without factors.
+    axes : the Jacobian, with respect to θ, of the angles of axes that rotate, because `jacobian` describes the B_k of
+        rotating axes only to first order; None if no axes rotate.
+    loadings : the Jacobian of loadings and noise variances with respect to their coordinates, which come last in θ,
+        because `jacobian` describes the B_k of factor analysers only to first order; None for other structures.
     variances_at_bounds : two masks, (n, n_values) each, of the variances along the axes: at the lower bound, and at the
         upper bound. All variances at a bound share one coordinate. None if no variance is at a bound.
     """

@@ -49,10 +49,9 @@ class DirichletWeights:
 class StickBreakingWeights:
     """Stick-breaking prior of a Dirichlet process, π_k = v_k Π_{j<k} (1 − v_j) with v_k ~ Beta(1, α).
 
-    See Blei & Jordan (2006), Bayesian Analysis 1. Unlike Blei & Jordan, this prior does not assume v_K = 1 for the last
-    component K. Instead, there are infinitely many components, and the fractions v_k of components without rows have
-    their prior distribution (Kurihara, Welling & Teh 2007, IJCAI). Therefore, the model does not depend on the number
-    of components.
+    Blei & Jordan (2006), Bayesian Analysis 1, assume v_K = 1 for the last component K. Here, there are infinitely many
+    components instead, and the fractions v_k of components without rows have their prior distribution (Kurihara,
+    Welling & Teh 2007, IJCAI). Therefore, the model does not depend on the number of components.
     """
 
     concentration: float

@@ -79,7 +79,7 @@ class GapTask:
         n_distant = ceil(self.distant_fraction * block.n_rows)
         least = np.partition(distances, -n_distant)[-n_distant]
         farther = np.flatnonzero(distances > least)
-        # The first of several equally distant rows are returned, whatever the order in which `partition` leaves them.
+        # The first of several equally distant rows are chosen, because `partition` leaves them in an arbitrary order.
         return np.concatenate((farther, np.flatnonzero(distances == least)[: n_distant - len(farther)]))
 
     def _gaps(self, rows: Block, candidates: NDArray[np.int32] | None, indices: Indices) -> Array:

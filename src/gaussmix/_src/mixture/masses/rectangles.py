@@ -145,8 +145,8 @@ def _log_masses_of_nets(nets: Array, lower: Array, upper: Array, correlation: Ar
     estimated mass is the mean, over the points, of the product of the conditional masses between the limits; Genz
     (1992), Journal of Computational and Graphical Statistics 1, 141.
 
-    The result has shape (n_scrambles + 1, n). The last row is the log step for `log_mean`, that is, the log error
-    of a net if the product jumps between points: the largest product times `gap`, in a volume of 1 / n_points.
+    The result has shape (n_scrambles + 1, n). The last row is the log of the error of a net if the product jumps
+    between two points, which `log_mean` uses as its step: the largest product times `gap`, divided by `n_points`.
     """
     n_points, corners = nets.shape[1], near_corners(nets[0])
     log_proportions, first = np.log(np.concatenate([corners, *nets])).T, len(corners)

@@ -199,7 +199,7 @@ def test_labels_require_split_merge_false(overlap) -> None:
     labels[:10], labels[-10:] = 1, 0
     found = BayesianGaussianMixture(2, **PLAIN_EM, random_state=0).fit(overlap, labels=labels)
     assert (found.predict(overlap[:10]) == 1).mean() > 0.7
-    with pytest.raises(ValueError, match=r"labels refer to components by number\. Set split_merge=False"):
+    with pytest.raises(ValueError, match=r"which split-and-merge moves change\. Set split_merge=False"):
         BayesianGaussianMixture(2).fit(overlap, labels=labels)
     for wrong, message in ((labels + 2, "labels use component 3; with n_components=2"), (np.eye(3)[labels], "has 3 ")):
         with pytest.raises(ValueError, match=message):

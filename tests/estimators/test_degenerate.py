@@ -299,7 +299,7 @@ def drop_with_labels(X):
 @pytest.mark.parametrize(
     ("fit_invalid", "sentence"),
     [
-        (drop_with_labels, "degenerate='drop' can't be combined with labels"),
+        (drop_with_labels, "degenerate='drop' changes component indices, to which labels refer"),
         (lambda X: GaussianMixture(2, degenerate="remove").fit(X), "degenerate='remove' is not one of 'freeze'"),
         (lambda X: GaussianMixture(2, degenerate=None).fit(X), "degenerate=None is not one of 'freeze'"),
         (

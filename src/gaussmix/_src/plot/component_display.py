@@ -113,7 +113,7 @@ class ComponentDisplay(FeatureDisplay):
             default levels are 1, 2 and 3, or only 2 if there are five or more components.
         colors : colours of the components. The default is six colours that people with any kind of colour vision can
             distinguish; on a dark background lighter colours are used. If there are more components than colours,
-            colours are reused with different markers and line styles, and each component's number is drawn at the
+            colours are reused with different markers and line styles, and each component's index is drawn at the
             component's mean.
         legend : whether to draw a legend that lists the components with their weights, and the fraction of a component
             within each level. If there are more than 20 components, the legend does not list the components.

@@ -1,4 +1,4 @@
-"""Functions that draw the elements of a display (rows, ellipses, curves and component numbers), and compute grids."""
+"""Functions that draw the elements of a display (rows, ellipses, curves and component indices), and compute grids."""
 
 from __future__ import annotations
 

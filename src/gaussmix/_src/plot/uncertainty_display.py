@@ -42,7 +42,7 @@ class UncertaintyDisplay(FeatureDisplay):
     ax_, figure_ : the axes and the figure of the plot. The method `plot` sets all attributes in this list.
     rows_ : a collection of points for each component, and another collection for noise rows, if there are any.
     components_ : the ellipse of 2 σ for each component; empty with one feature.
-    texts_ : the component numbers, which are written if several components have the same colour.
+    texts_ : the component indices, which are written if several components have the same colour.
     legend_ : the legend at the right of the axes, or None if there is no legend.
 
     Examples

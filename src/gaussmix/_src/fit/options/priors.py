@@ -36,7 +36,7 @@ class Priors(FitOption):
             return ()
         options = getattr(estimator.restrictions, "non_default_params", {})
         used_names = [*set_terms(estimator), *(name for name in options if np.size(options[name]))]
-        used_names += ["numbers of components"] if self._terms.has_component_terms else []
+        used_names += ["component indices"] if self._terms.has_component_terms else []
         return [*used_names, "prior on the weights"] if np.any(self._terms.weight_update.concentration) else used_names
 
     def adapt_problem(self, problem: Problem, candidates: Sequence[tuple[Family, int]]) -> Problem:

@@ -37,9 +37,7 @@ OPTION_PARAMETERS = {
 # With at least this number of components ("many components"), posterior="auto" may truncate EM.
 MIN_TRUNCATED_COMPONENTS = 1000
 
-_INDEX_CONFLICT = (
-    "degenerate='drop' can't be combined with {} that list component numbers. Set 'freeze', 'repair' or 'error'."
-)
+_INDEX_CONFLICT = "degenerate='drop' changes component indices, to which {} refer. Set 'freeze', 'repair' or 'error'."
 _WEIGHT_SUM_CONFLICT = "{} can't be combined with noise: these weights must sum to 1. Remove one."
 _STREAM_ERROR = "partial_fit does not support {}. Use fit."
 _FIT_MANY_ERROR = "fit_many does not support {}. Remove it, or fit the groups one by one."
@@ -54,9 +52,10 @@ _UNSUPPORTED_IN_FIT_MANY = (
 
 # Pairs of names that no fit can use together, each with its error message. The first matching pair is reported.
 UNSUPPORTED_PAIRS = {
-    ("labels", "split_merge"): 'labels refer to components by number. Set split_merge=False and init_params="kmeans".',
+    ("labels", "split_merge"): "labels refer to component indices, which split-and-merge moves change. Set "
+    'split_merge=False and init_params="kmeans".',
     ("labels", "degenerate='drop'"): _INDEX_CONFLICT.format("labels"),
-    ("numbers of components", "degenerate='drop'"): _INDEX_CONFLICT.format("restrictions"),
+    ("component indices", "degenerate='drop'"): _INDEX_CONFLICT.format("restrictions"),
     ("fixed_weights", "noise"): _WEIGHT_SUM_CONFLICT.format("fixed_weights"),
     ("min_weight", "noise"): _WEIGHT_SUM_CONFLICT.format("min_weight"),
     ("precisions_init", "covariances_init"): "Pass precisions_init or covariances_init, not both.",

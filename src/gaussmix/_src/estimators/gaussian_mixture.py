@@ -97,11 +97,11 @@ class GaussianMixture(LikelihoodEstimator):
         array, and a name together with `means_init` are deterministic and give only one run. "auto" with `noise` gives
         two runs instead of one.
     init_params : str, list of str, array or callable, default "auto"
-        Method of initialising EM: "search" for a high likelihood, "kmeans", "k-means++", "random" or "random_from_data"
-        as in scikit-learn, "hierarchical" for a deterministic start, or "tree" for thousands of components. The notes
-        describe all methods and "auto". If you pass a list of names, the best run is kept. You can also pass the
-        initial component of each row, (n_samples,), which EM may change, responsibilities (n_samples, n_components), or
-        a function ``(X, n_components, rng)`` that returns such an array; `rng` is a `numpy.random.Generator`.
+        Method of initialising EM. "search" finds a high likelihood, "hierarchical" is deterministic, and "tree" suits
+        thousands of components; "kmeans", "k-means++", "random" and "random_from_data" are as in scikit-learn. The
+        notes describe all methods and "auto". If you pass a list of names, the best run is kept. You can also pass the
+        initial component of each row, (n_samples,), which EM may change, or responsibilities (n_samples, n_components),
+        or a function ``(X, n_components, rng)`` that returns such an array; `rng` is a `numpy.random.Generator`.
     weights_init, means_init : array-like, default None
         Initial weights (n_components,), whose sum is 1, and means (n_components, n_features), to start from a known
         solution. `init_params` provides the other parameters. However, if you pass `means_init`, and `init_params` is a
@@ -116,7 +116,7 @@ class GaussianMixture(LikelihoodEstimator):
         0.1. ``Noise(0.2, volume=V)`` sets the initial weight and V; `volume` may also be a box [minima, maxima].
     label_components : dict, default None
         Dictionary from the values in the argument `labels` of `fit` to lists of the components that each value allows,
-        such as ``{"cat": [0, 1], "dog": [2]}``; EM assigns a row only to components that its label allows. The values
+        such as ``{"cat": [0, 1], "dog": [2]}``. EM assigns a row only to components that its label allows. The values
         −1, None and NaN mean an unknown label. Without `label_components`, each value is the index of a component.
     degenerate : {"freeze", "drop", "repair", "error"}, default "freeze"
         What to do if, in spite of `reg_covar`, a component becomes empty or collapses onto too few distinct rows.
@@ -132,7 +132,7 @@ class GaussianMixture(LikelihoodEstimator):
     random_state : int, RandomState or None, default None
         Seed of the initialisation and of `sample`; pass an integer to get the same result in every call.
     posterior : {"auto", "exact"} or int, default "auto"
-        Number of candidate components of each row: an EM step compares the row only with these and a few other
+        Number of candidate components of each row. An EM step compares the row only with its candidates and a few other
         components, so that the time of a step hardly grows with `n_components`. If `posterior` is a number, EM
         maximises a lower bound, which is about `outcome_.posterior_gap` below the log-likelihood. "exact" uses all
         components, and so does "auto" below 1,000 components or 2²⁷ pairs of a row and a component.
@@ -147,7 +147,7 @@ class GaussianMixture(LikelihoodEstimator):
         `Dirichlet` is a prior on weights, `NormalInverseWishart` on means, covariances and optionally weights.
     restrictions : Restrictions or None, default None
         Constraints on the parameters: ``Restrictions(equal_weights=True)``, a lower bound `min_weight` on all weights,
-        or components with `fixed_means`, `fixed_covariances` or `fixed_weights`, whose values are taken from
+        or lists of components with `fixed_means`, `fixed_covariances` or `fixed_weights`. The fixed values come from
         `means_init`, `covariances_init` (or `precisions_init`) and `weights_init`. For example, ``means_init=[[0],
         [5]], restrictions=Restrictions(fixed_means=[1])`` fixes the second mean.
     forgetting : float, ForgettingRate or None, default None
@@ -266,9 +266,10 @@ class GaussianMixture(LikelihoodEstimator):
     ``init_params="search"`` runs k-means, and then merges and splits components while the likelihood rises.
     "hierarchical" is Ward clustering of at most 2,000 rows, and "tree" is a fast k-means. ``init_params="auto"`` means
     "tree" if `posterior` limits the candidate components. Otherwise, "auto" means "kmeans" if there is one component,
-    if you pass initial parameters or `labels` of all rows, or if `max_iter` is below 20, and otherwise "search"; with
-    `noise`, a second search leaves out rows without near neighbours (Byers & Raftery 1998). "auto", "search" and "tree"
-    scale columns by their spread, except for "spherical", EII, VVE, EVE, EEV, VEV, isotropic Ψ_k and `max_condition`.
+    if you pass initial parameters or `labels` of all rows, or if `max_iter` is below 20. In all other cases, "auto"
+    means "search", and with `noise` a second search, without rows that have no near neighbours (Byers & Raftery 1998).
+    "auto", "search" and "tree" scale columns by their spread, except for "spherical", EII, VVE, EVE, EEV, VEV,
+    isotropic Ψ_k and `max_condition`.
     For at least 1,000 components and at least 2²⁷ pairs of a row and a component, ``posterior="auto"`` begins with 8
     candidate components. While `posterior_gap` is above 0.002 nats per row, EM steps try more neighbours, and then
     twice as many candidates, up to 64. Fits are exact if components share a covariance.
@@ -370,10 +371,10 @@ class GaussianMixture(LikelihoodEstimator):
         Raises
         ------
         ValueError : if a parameter or the data is invalid, the features differ from earlier calls, X is float64 after
-            earlier float32 rows, or `n_components` or `covariance_type` is not the same as when the first 65,520 rows
-            were fitted. `partial_fit` does not support missing values, factor analysers, ``weight_type="precision"``,
-            `noise`, `trim`, `prior`, `restrictions`, a number as `posterior`, and values of `degenerate` other than
-            "freeze". Errors leave the stream unchanged.
+            earlier float32 rows, or `n_components` or `covariance_type` has changed since the fit to the first 65,520
+            rows. `partial_fit` does not support missing values, factor analysers, ``weight_type="precision"``, `noise`,
+            `trim`, `prior`, `restrictions`, a number as `posterior`, or values of `degenerate` other than "freeze".
+            Errors leave the stream unchanged.
         TypeError : if a parameter or the data has the wrong type.
 
         Warns

@@ -188,10 +188,10 @@ class GaussianMixtureIC(LikelihoodEstimator):
     -----
     With an integer `random_state`, `GaussianMixture` with the same parameters fits the same mixture as a candidate. If
     `init_params` is "auto", set "hierarchical" in `GaussianMixture`, or use the better of "hierarchical" and "search"
-    if the search was run for the candidate. The order of the candidates has no effect on the fits. Only one rule
-    compares candidates: if a candidate ends with a lower likelihood than a candidate that has the same structure and
-    fewer components, EM starts again from the mixture with fewer components, after its heaviest component was split in
-    two. If two candidates have the same value of the criterion, the candidate with fewer parameters wins.
+    if the search was run for the candidate. The order of the candidates has no effect on the fits. The likelihood of a
+    candidate should not be lower than the likelihood of a candidate with the same structure and fewer components. If it
+    is lower, EM starts again from the mixture with fewer components, after its heaviest component was split in two. If
+    two candidates have the same value of the criterion, the candidate with fewer parameters wins.
 
     References
     ----------

@@ -52,8 +52,8 @@ def compare(
         columns "name", "structure", "n_components", "n_parameters", "log_likelihood" (in nats, summed over rows), "bic"
         and "icl" (lower is better) describe each fit. The column "bic_above" is the difference from the lowest BIC. The
         column "agreement" is the adjusted Rand index (Hubert & Arabie 1985) between the labels of the fit and the
-        labels of the fit with the lowest BIC; a row of weight 2 counts as two rows, unless this fit has
-        ``weight_type="precision"``. If `cv` is given, the column "cv" is the mean log density of
+        labels of the fit with the lowest BIC. A row of weight 2 counts as two rows in the index, unless the fit with
+        the lowest BIC has ``weight_type="precision"``. If `cv` is given, the column "cv" is the mean log density of
         held-out rows (in nats, higher is better), and "cv_se" is the standard error of "cv", computed from the folds.
 
     Warns

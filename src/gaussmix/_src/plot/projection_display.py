@@ -26,9 +26,8 @@ class ProjectionDisplay(ComponentDisplay):
 
     Create a display with `from_estimator`. `gaussmix.GaussianMixtureDimensionReducer` computes the directions, which
     combine all features. The display is a `ComponentDisplay` in which the directions take the place of features. The
-    names of the axes state the largest terms of each direction, with coefficients of features in standard deviations of
-    the mixture, so that the features can be compared although their units differ; the squares of the coefficients sum
-    to 1.
+    names of the axes state the largest terms of each direction. Features are divided by their standard deviations in
+    the mixture, so that coefficients can be compared although units differ, and the squared coefficients sum to 1.
 
     The means of two components differ along one direction only. By default, the second direction is then the axis of
     the first feature, made orthogonal to the first direction, and does not separate the components. With a smaller

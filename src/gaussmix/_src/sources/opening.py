@@ -61,10 +61,10 @@ def open(
     ----------
     data : table to open. `data` can name Parquet, Arrow (Feather), .npy or CSV files by a path, a pattern such as
         ``"data/*.parquet"``, a folder or a URL such as ``"s3://bucket/rows/*.parquet"``; files are read in the order of
-        their names. `data` can also be a `pyarrow.dataset.Dataset` or `RecordBatchReader`, a Delta or Iceberg table, a
-        polars `LazyFrame`, a DuckDB relation, a Spark or Dask data frame, a Ray `Dataset`, a list of Ray references to
-        arrays or tables, a Dask array or an `h5py.Dataset`. Columns without names, as in Dask arrays and HDF5, are
-        called x0, x1, ….
+        their names. Tables that are not in memory can also be passed as a `pyarrow.dataset.Dataset`, a
+        `RecordBatchReader`, a Delta or Iceberg table, a polars `LazyFrame`, a DuckDB relation or an `h5py.Dataset`. For
+        clusters, pass a Dask array, a Spark or Dask data frame, a Ray `Dataset`, or a list of Ray references to arrays
+        or tables. Columns without names, as in Dask arrays and HDF5, are called x0, x1, ….
     columns : names of the features; by default all numeric columns.
     weights : name of the column of row weights, which are frequencies ≥ 0; None if all weights are 1.
     memory : memory for rows and data stored with them, in bytes or as a string such as "512 MB". Imported libraries

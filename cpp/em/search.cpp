@@ -165,7 +165,7 @@ private:
         best_ = std::move(run);
     }
 
-    // The second sample is drawn only when it is needed, because many searches end before.
+    // The second sample is drawn only when it is needed, because many searches end earlier.
     const SharedSample& second_sample() {
         if (!second_sample_)
             second_sample_ =

@@ -83,7 +83,7 @@ class BayesianGaussianMixture(PosteriorEstimator):
         Prior on the weights: a Dirichlet process (stick-breaking) or a Dirichlet distribution.
     weight_concentration_prior : float or None, default None
         Concentration α of the Dirichlet process, or of each component of the Dirichlet distribution, as a number of
-        rows. At most 1e9. By default, α is 1 / n_components.
+        rows, at most 1e9. By default, α is 1 / n_components.
     mean_precision_prior : float or None, default None
         Weight β of the prior on the means, as a number of rows: μ | Σ ~ N(m, Σ / β). None means 1.
     mean_prior : array-like (n_features,) or None, default None
@@ -156,10 +156,10 @@ class BayesianGaussianMixture(PosteriorEstimator):
     Notes
     -----
     `predict_proba` returns the responsibilities under the posterior (Bishop, eq. 10.49), which are 0 for components
-    without rows. The lower bound is also exact for fits with missing values, labels or weights, and for rows in files
-    or on a cluster. Missing values are latent variables, as are the error-free values if X has measurement errors; the
-    approximate posterior treats these latent variables as independent of the parameters, so that credible intervals are
-    too narrow. Rows without any observed value are left out.
+    without rows. The lower bound also contains all constants for missing values, labels and weights, and for rows in
+    files or on a cluster. Missing values are latent variables, as are the error-free values if X has measurement
+    errors; the approximate posterior treats these latent variables as independent of the parameters, so that credible
+    intervals are too narrow. Rows without any observed value are left out.
 
     References
     ----------

@@ -421,6 +421,26 @@ def test_text_in_a_numeric_column_is_rejected_in_early_and_late_rows(n_before, v
         table.numeric_names()
 
 
+@pytest.mark.parametrize("cell", [" ", " NA", "NA  ", '"\t"', " 2.5", "\u00a02.5", "2.5\u00a0"])
+def test_blanks_around_a_cell_do_not_make_a_column_text(cell, csv_file):
+    table = open_table(str(csv_file(f"a,b\n1.5,2\n{cell},3\n" + "4,1\n" * 20)))
+    value = 2.5 if "2.5" in cell else np.nan
+    rows = table.all_rows(table.numeric_names(), may_miss=True)
+    np.testing.assert_array_equal(rows[:3], [[1.5, 2], [value, 3], [4, 1]])
+
+
+def test_a_missing_value_after_a_blank_is_read_in_a_late_block(csv_file):
+    table = open_table(str(csv_file("a,b\n" + "1, 2\n" * 300_000 + "3, NA\n")))
+    np.testing.assert_array_equal(table.all_rows(["a", "b"], may_miss=True)[-1], [3, np.nan])
+
+
+@pytest.mark.parametrize("value", ["oops", '"1,000"'])
+def test_text_in_a_late_block_of_a_column_with_blanks_is_rejected(value, csv_file):
+    table = open_table(str(csv_file("a,b\nNA ,2\n" + "1,2\n" * 300_000 + f"{value},2\n")))
+    with pytest.raises(ValueError, match=f"line 300003, column 'a': '{value.strip(chr(34))}' is not a number"):
+        table.all_rows(["a", "b"], may_miss=True)
+
+
 @pytest.mark.parametrize("n_integers", [0, 25])
 def test_decimal_commas_are_detected_in_the_first_lines_or_suggested(n_integers, cli, csv_file, model):
     """Check columns that a fit could leave out, because there is another column of numbers."""

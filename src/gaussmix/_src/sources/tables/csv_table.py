@@ -33,6 +33,7 @@ from gaussmix._src.sources.tables.csv_text import (
 _MAX_CHECKED_ROWS = 20_000  # number of rows to search for cells that are not numbers
 _MAX_TEXT_FRACTION = 0.1  # up to this fraction of non-numeric cells, a text column was probably meant to be numeric
 _MAX_SHOWN = 3
+_AS_TEXT = {b"read as": b"text"}  # metadata of columns of numbers that Arrow would take for text
 _MIN_BLOCK_ROWS = 16  # minimum number of rows that Arrow reads at a time, if lines are about as long as the first line
 
 
@@ -76,11 +77,12 @@ class CsvTable(Table):
     def schema(self) -> pa.Schema:
         with self._reading(), self._stream(self.names) as batches:
             schema, first = batches.schema, next(batches, None)
-        for index, each in enumerate(schema):
-            is_grouped = bool(self.thousands) and pa.types.is_string(each.type)
-            is_large = first is not None and _exceeds_int64(first[index].slice(0, _MAX_CHECKED_ROWS))
-            if (is_grouped or is_large) and (kind := self._type_of_texts(index)) is not None:
-                schema = schema.set(index, each.with_type(kind))
+        for index, cells in enumerate([] if first is None else first.columns):
+            each = schema.field(index)
+            is_text = pa.types.is_string(each.type) and (bool(self.thousands) or self._are_numbers(cells))
+            is_large = _exceeds_int64(cells.slice(0, _MAX_CHECKED_ROWS))
+            if (is_text or is_large) and (kind := self._type_of_texts(index)) is not None:
+                schema = schema.set(index, each.with_type(kind).with_metadata(_AS_TEXT if is_text else None))
         untyped = [each.name for each in schema if pa.types.is_null(each.type)]
         return fill_null_types(schema, self._first_value_types(untyped))
 
@@ -89,13 +91,14 @@ class CsvTable(Table):
         for name in numeric:
             kind = self.schema.field(name).type
             types[name] = kind if pa.types.is_boolean(kind) else pa.float64()
-        grouped = {name for name in numeric if self.thousands and pa.types.is_floating(types[name])}
-        types |= dict.fromkeys(grouped, pa.string())
+        floats = [name for name in numeric if pa.types.is_floating(types[name])]
+        texts = {name for name in floats if self.thousands or self.schema.field(name).metadata == _AS_TEXT}
+        types |= dict.fromkeys(texts, pa.string())
         with self._reading(numeric), self._stream(columns, types) as batches:
             for batch in batches:
-                if grouped:
+                if texts:
                     cells = zip(batch.schema.names, batch.columns, strict=True)
-                    batch = pa.record_batch({key: self._ungrouped(x) if key in grouped else x for key, x in cells})
+                    batch = pa.record_batch({key: self._to_numbers(x) if key in texts else x for key, x in cells})
                 yield batch
 
     def _first_value_types(self, names: Sequence[str]) -> Iterator[pa.Schema]:
@@ -178,7 +181,7 @@ class CsvTable(Table):
             arrow_csv.ConvertOptions(
                 include_columns=list(columns),
                 column_types=types,
-                null_values=list(self.missing),
+                null_values=[blank + text for text in self.missing for blank in ("", " ")],
                 strings_can_be_null=False,
                 decimal_point=self.decimal,
             ),
@@ -209,8 +212,9 @@ class CsvTable(Table):
                 advice = " Leave out lines of comments." if fields[0].startswith("#") else ""
                 return f"{self.name}, line {line}: {values} for {columns}.{advice}"
             for index in indices:
-                if not self._is_numeric(fields[index]) and fields[index] not in self.missing:
-                    cell = f"{quoted(fields[index])} is not a number{self._hint(fields[index])}"
+                text = fields[index].strip()
+                if not self._is_numeric(text) and text not in self.missing:
+                    cell = f"{quoted(text)} is not a number{self._hint(text)}"
                     return f"{self.name}, line {line}, column {self.names[index]!r}: {cell}."
         if has_rows and "straddl" in str(error):
             return f"{self.name} {TOO_LONG.format(self._block)}"
@@ -237,12 +241,22 @@ class CsvTable(Table):
         text = pc.utf8_trim_whitespace(cells)
         return pc.if_else(pc.is_in(text, value_set=pa.array(self.missing)), pa.scalar(None, pa.string()), text)
 
-    def _ungrouped(self, cells: pa.Array) -> pa.Array:
-        """Convert texts of numbers, which may have thousands separators, to numbers; may raise ArrowInvalid."""
+    def _are_numbers(self, cells: pa.Array) -> bool:
+        """Return whether texts are numbers and missing values, in forms that Arrow takes for text, such as "NA "."""
+        try:
+            self._to_numbers(cells)
+        except pa.ArrowInvalid:
+            return False
+        return True
+
+    def _to_numbers(self, cells: pa.Array) -> pa.Array:
+        """Convert texts, which may have blanks and thousands separators, to numbers; may raise ArrowInvalid."""
         text = self._with_nulls(cells)
-        mark, pattern = self.thousands or ",", grouped_pattern(self.thousands or ",", self.decimal).pattern
-        is_grouped = pc.fill_null(pc.match_substring_regex(text, f"^(?:{pattern})$"), False)
-        text = pc.if_else(is_grouped, pc.replace_substring_regex(text, f"[{THOUSANDS[mark]}]", ""), text)
+        if self.thousands:
+            pattern = grouped_pattern(self.thousands, self.decimal).pattern
+            is_grouped = pc.fill_null(pc.match_substring_regex(text, f"^(?:{pattern})$"), False)
+            marks = f"[{THOUSANDS[self.thousands]}]"
+            text = pc.if_else(is_grouped, pc.replace_substring_regex(text, marks, ""), text)
         if self.decimal != ".":
             text = pc.replace_substring(pc.replace_substring(text, ".", "?"), self.decimal, ".")
         return pc.cast(text, pa.float64())

@@ -30,6 +30,7 @@ _OPTION_ADVICE = {  # maps advice for users of Python to advice for users of the
     "or n_components=None": "or leave out -k",
     "Leave such columns out and compare": "Leave such columns out by --exclude and compare",
     "fit_many": "--by",
+    "fit a GaussianMixture with trim or noise": "fit with --trim or --noise",
     "fit a GaussianMixture with trim": "fit with --trim",
     "set the prior of a GaussianMixture": "set --prior default",
     "choose covariance_type='diag', or set the scale of a GaussianMixture's prior": "or choose --structure diag",

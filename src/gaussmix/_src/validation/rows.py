@@ -183,7 +183,7 @@ def _check_rows(estimator: BaseEstimator, X: Any, *, reset: bool, may_miss: bool
     rows, whatever the number of rows in a call.
     """
     rows = as_rows(estimator, X, MIN_ROWS if reset and not is_stream else 1, reset=reset)
-    largest, names = numerics.rows.MAX_DOUBLE, vars(estimator).get("feature_names_in_")
+    largest, names = numerics.rows.MAX_DOUBLE, getattr(estimator, "_names", None)
     if reset or is_stream:
         largest = numerics.rows.largest_of(LEAF_ROWS if is_stream else len(rows))
     cell = bad_cell(rows, largest)

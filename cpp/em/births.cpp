@@ -39,18 +39,12 @@ struct Group {  // some rows, and their weights
 
     double total() const { return sum(weight.data(), n_rows); }
 
-    // Calls f(row, j, value) for each value, where `value` is feature j of a row.
-    template <class Function>
-    void each_value(Function&& f) const {
-        for (Index row = 0, i = 0; row < n_rows; ++row) {
-            for (Index j = 0; j < n_features; ++j, ++i) f(row, j, rows[i]);
-        }
-    }
+    GroupView view() const { return {n_rows, n_features, rows.data(), weight.data()}; }
     // Returns the weighted mean of f(value, j) for each feature j.
     template <class Function>
     Values mean_of(Function&& f) const {
         Values means = zeros(n_features);
-        each_value([&](Index row, Index j, double value) { means[j] += weight[row] * f(value, j); });
+        view().each_value([&](Index row, Index j, double value) { means[j] += weight[row] * f(value, j); });
         const double all = total();
         for (double& mean : means) mean /= all;
         return means;
@@ -99,34 +93,27 @@ Group alternate_rows(const Group& group, Index first) {
 // Sets constant features to 0, so that their means are exact.
 Group without_constants(Group group) {
     std::vector<bool> varies(group.n_features);
-    group.each_value([&](Index, Index j, double value) { varies[j] = varies[j] || value != group.rows[j]; });
+    group.view().each_value([&](Index, Index j, double value) { varies[j] = varies[j] || value != group.rows[j]; });
     for (Index i = 0; i < group.n_rows * group.n_features; ++i) {
         if (!varies[i % group.n_features]) group.rows[i] = 0;
     }
     return group;
 }
 
-// Raises the scale of each feature, where necessary, to the smallest spread that exceeds rounding errors.
-Values at_least_rounding(const Group& group, Values scale) {
-    group.each_value(
-        [&](Index, Index j, double value) { scale[j] = std::max(scale[j], kResolved * std::fabs(value)); });
-    return scale;
-}
-
 // Projects scaled rows on their longest principal axes. The result is empty if interrupted.
 Group project_on_axes(const KernelTable& kernels, const Group& group, Index n_axes, const Values& scale,
                       const Execution& execution) {
     const Index d = group.n_features;
-    const Values unit = at_least_rounding(group, scale), means = group.means();
+    const Values unit = at_least_rounding(group.view(), scale), means = group.means();
     Group offsets = group;
-    group.each_value(
+    group.view().each_value(
         [&, i = 0](Index, Index j, double value) mutable { offsets.rows[i++] = (value - means[j]) / unit[j]; });
-    const EmView em = view_group({group.n_rows, d, offsets.rows.data(), group.weight.data()}, true);
+    const EmView em = view_group(offsets.view(), true);
     Values centre = zeros(d), second = zeros(d * d);
     if (!find_scatter(kernels, em, execution, centre.data(), second.data())) return {};
     const Values axes = own_axes(kernels, {1, d, second.data(), nullptr}, execution.interrupt.listener()).axes;
     Group projected{group.n_rows, n_axes, zeros(group.n_rows * n_axes), group.weight};
-    offsets.each_value([&](Index row, Index j, double value) {
+    offsets.view().each_value([&](Index row, Index j, double value) {
         for (Index axis = 0; axis < n_axes; ++axis) projected.rows[row * n_axes + axis] += value * axes[j * d + axis];
     });
     return projected;
@@ -139,7 +126,7 @@ Group project_on_axes(const KernelTable& kernels, const Group& group, Index n_ax
 // the feature whose distribution is most similar to two points, as measured by mean |x| divided by the standard
 // deviation; Geary (1935), Biometrika 27.
 std::vector<Values> candidate_scales(const Group& group, const Values& scale) {
-    const Values unit = at_least_rounding(group, scale), means = group.means();
+    const Values unit = at_least_rounding(group.view(), scale), means = group.means();
     const auto offset = [&](double value, Index j) { return (value - means[j]) / unit[j]; };
     const Values squares = group.mean_of([&](double value, Index j) { return offset(value, j) * offset(value, j); });
     const Values lengths = group.mean_of([&](double value, Index j) { return std::fabs(offset(value, j)); });
@@ -269,11 +256,11 @@ private:
         const Index d = sample_.n_features;
         const auto n_rows = static_cast<Index>(indices.size());
         const Group rows = without_constants(sampled_rows(indices));
-        const Values means = rows.means(), least = at_least_rounding(rows, zeros(d));
+        const Values means = rows.means(), least = at_least_rounding(rows.view(), zeros(d));
         const auto square = [&](double value, Index j) { return (value - means[j]) * (value - means[j]); };
         Values variances = rows.mean_of(square), distance = zeros(n_rows);
         for (Index j = 0; j < d; ++j) variances[j] = std::max(variances[j], least[j] * least[j] + kMinDivisor);
-        rows.each_value([&](Index row, Index j, double value) {
+        rows.view().each_value([&](Index row, Index j, double value) {
             distance[row] = std::max(distance[row], square(value, j) / variances[j]);
         });
         const double farthest = *std::max_element(distance.begin(), distance.end());

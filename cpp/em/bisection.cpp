@@ -17,8 +17,18 @@ constexpr double kShortestCut = 0.2;  // minimum fraction of the weight on each 
 constexpr double kFlattest = 1e-12;
 // ridge that is added to the variances of each half; the rows of both halves together have variance 1 after scaling
 constexpr double kRidge = 1e-9;
+// minimum scale of a feature, relative to the largest absolute value of this feature
+constexpr double kResolved = 0x1p-26;
 
 Algebra algebra_of_pair(bool is_full) { return {Across::own, Across::own, is_full ? Across::own : Across::nothing}; }
+
+// Subtracts the weighted mean of the whitened rows of a group, so that a constant feature becomes zero up to rounding.
+void subtract_mean(const GroupView& group, Values& rows) {
+    Values means = zeros(group.n_features);
+    const GroupView white{group.n_rows, group.n_features, rows.data(), group.weight};
+    white.each_value([&](Index row, Index j, double value) { means[j] += group.weight[row] * value; });
+    white.each_value([&, i = Index{0}](Index, Index j, double value) mutable { rows[i++] = value - means[j]; });
+}
 
 // Replaces `second`, the covariance of a group of rows, with a matrix that whitens the rows; if `second` holds only
 // variances, they are replaced by factors that scale each feature to variance 1. Returns the index of the axis with the
@@ -86,13 +96,11 @@ double quantile(const Values& values, const double* weight, double fraction) {
     return sorted.back().first;
 }
 
-// Computes the log-likelihood of the whitened rows under a single component that is fitted to these rows.
-double one_component_log_likelihood(const KernelTable& kernels, const GroupView& group, const Values& rows) {
-    const Index d = group.n_features;
+// Computes the log-likelihood of whitened rows under a single component that is fitted to these rows.
+double one_component_log_likelihood(const KernelTable& kernels, const GroupView& white) {
+    const Index d = white.n_features;
     Values variances = zeros(d), logarithms = zeros(d);
-    for (Index row = 0; row < group.n_rows; ++row) {
-        for (Index j = 0; j < d; ++j) variances[j] += group.weight[row] * (rows[row * d + j] * rows[row * d + j]);
-    }
+    white.each_value([&](Index row, Index j, double value) { variances[j] += white.weight[row] * (value * value); });
     double total = 0;
     for (double& variance : variances) {
         total += variance / (variance + kRidge);
@@ -119,9 +127,8 @@ double fit_pair(const KernelTable& kernels, const GroupView& group, bool is_full
     Values fractions, history;
     fractions.reserve(2 * group.n_rows);
     for (Index row = 0; row < group.n_rows; ++row) {
-        const bool is_in_second = is_second(row);
-        fractions.push_back(is_in_second ? kMixed : 1 - kMixed);
-        fractions.push_back(is_in_second ? 1 - kMixed : kMixed);
+        const auto [first, second] = is_second(row) ? std::pair(kMixed, 1 - kMixed) : std::pair(1 - kMixed, kMixed);
+        fractions.insert(fractions.end(), {first, second});
     }
     if (!begin_em(kernels, task, execution, {nullptr, fractions.data(), 2, 1}, mixture.view()) ||
         !run_em(kernels, task, execution, mixture.view(), history) || history.size() < kSteps) {
@@ -131,6 +138,12 @@ double fit_pair(const KernelTable& kernels, const GroupView& group, bool is_full
 }
 
 }  // namespace
+
+Values at_least_rounding(const GroupView& group, Values scale) {
+    group.each_value(
+        [&](Index, Index j, double value) { scale[j] = std::max(scale[j], kResolved * std::fabs(value)); });
+    return scale;
+}
 
 EmView view_group(const GroupView& group, bool is_full) {
     EmView em{};
@@ -146,54 +159,40 @@ Bisection bisect(const KernelTable& kernels, const GroupView& group, bool is_ful
     const EmView em = view_group(group, is_full);
     Bisection bisection{-kInfinity, is_full, zeros(d), zeros(em.algebra.size(d)), {}};
     if (!find_scatter(kernels, em, execution, bisection.middle.data(), bisection.whitening.data())) return bisection;
-    Values units(scale, scale + d);
-    // Two nested loops visit all values, because a single loop would spend half of the time on divisions that compute
-    // the row index.
-    const auto each_value = [&](auto&& visit) {
-        for (Index row = 0, i = 0; row < n; ++row) {
-            for (Index j = 0; j < d; ++j, ++i) visit(row, i, j);
-        }
-    };
-    each_value([&](Index, Index i, Index j) { units[j] = std::max(units[j], kResolved * std::fabs(group.rows[i])); });
-    const Listener listener = execution.interrupt.listener();
-    const Index longest = convert_to_whitening(kernels, is_full, d, units, bisection.whitening, listener);
-    Values rows = whitened(bisection, group.rows, n), means = zeros(d);
-    each_value([&](Index row, Index i, Index j) { means[j] += group.weight[row] * rows[i]; });
-    // Subtract the remaining mean, so that a constant feature becomes zero up to rounding.
-    each_value([&](Index, Index i, Index j) { rows[i] -= means[j]; });
-
-    Values along = zeros(n), squares = zeros(n), largest = zeros(d);
-    double spread = 0;
-    for (Index row = 0; row < n; ++row) {
-        for (Index j = 0; j < d; ++j) {
-            const double square = rows[row * d + j] * rows[row * d + j];
-            squares[row] += square;
-            largest[j] = std::max(largest[j], square);
-            if (cuts.random != nullptr) along[row] += rows[row * d + j] * (2 * cuts.random[1 + j] - 1);
-        }
-        spread += group.weight[row] * squares[row];
-    }
+    const Index longest = convert_to_whitening(kernels, is_full, d, at_least_rounding(group, Values(scale, scale + d)),
+                                               bisection.whitening, execution.interrupt.listener());
+    Values rows = whitened(bisection, group.rows, n);
+    subtract_mean(group, rows);
     const GroupView white{n, d, rows.data(), group.weight};
     const auto try_cut = [&](auto&& is_second) {
         Mixture pair(em.algebra, 2, d);
         const double log_likelihood = fit_pair(kernels, white, is_full, cuts.least_weight, is_second, execution, pair);
         if (log_likelihood > bisection.gain) bisection.gain = log_likelihood, bisection.mixture = std::move(pair);
     };
-    const bool is_random = cuts.random != nullptr;
-    try_cut([&](Index row) { return is_random ? rows[row * d + longest] > 0 : squares[row] > spread; });
-    if (is_random) {
+    if (cuts.random != nullptr) {
+        try_cut([&](Index row) { return rows[row * d + longest] > 0; });
+        Values along = zeros(n);
+        white.each_value([&](Index row, Index j, double value) { along[row] += value * (2 * cuts.random[1 + j] - 1); });
         const double cut = quantile(along, group.weight, kShortestCut + (1 - 2 * kShortestCut) * cuts.random[0]);
         try_cut([&](Index row) { return along[row] > cut; });
+    } else {
+        Values squares = zeros(n);
+        white.each_value([&](Index row, Index, double value) { squares[row] += value * value; });
+        double spread = 0;
+        for (Index row = 0; row < n; ++row) spread += group.weight[row] * squares[row];
+        try_cut([&](Index row) { return squares[row] > spread; });
     }
     if (cuts.has_heavy) {
         const double* heaviest = group.rows + (std::max_element(group.weight, group.weight + n) - group.weight) * d;
         try_cut([&](Index row) { return std::equal(heaviest, heaviest + d, group.rows + row * d); });
     }
     if (cuts.has_tails) {
+        Values largest = zeros(d);
+        white.each_value([&](Index, Index j, double value) { largest[j] = std::max(largest[j], value * value); });
         const Index axis = std::max_element(largest.begin(), largest.end()) - largest.begin();
         try_cut([&](Index row) { return rows[row * d + axis] * rows[row * d + axis] > 1; });
     }
-    bisection.gain -= one_component_log_likelihood(kernels, group, rows);
+    bisection.gain -= one_component_log_likelihood(kernels, white);
     return bisection;
 }
 

@@ -6,14 +6,24 @@
 namespace gaussmix {
 
 constexpr double kMinSplitWeight = 0.02;  // minimum weight of each half, as a fraction of the weight of both halves
-// minimum scale of a feature, relative to the largest absolute value of this feature
-constexpr double kResolved = 0x1p-26;
 
 struct GroupView {  // C-contiguous rows of the component that is split
     Index n_rows, n_features;
     const double* rows;
     const double* weight;  // weights of the rows, (n_rows,)
+
+    // Calls visit(row, j, value) for each value, where `value` is feature j of a row. Two nested loops visit the values,
+    // because a single loop would spend half of the time on divisions that compute the row index.
+    template <class Visit>
+    void each_value(Visit&& visit) const {
+        for (Index row = 0, i = 0; row < n_rows; ++row) {
+            for (Index j = 0; j < n_features; ++j, ++i) visit(row, j, rows[i]);
+        }
+    }
 };
+
+// Raises the scale of each feature, where necessary, to the smallest spread that exceeds rounding errors.
+Values at_least_rounding(const GroupView& group, Values scale);
 
 // Returns a task for the moments of the rows, or for EM of the two halves. The caller sets the other fields.
 EmView view_group(const GroupView& group, bool is_full);

@@ -126,10 +126,8 @@ Values SharedCovariance::longest_axis(const GroupView& group, const double* rand
 
 LinearSplit SharedCovariance::split(const GroupView& group, double mass, const double* random) const {
     LinearSplit result{-kInfinity, weighted_sum(group, Values(group.n_rows, 1.0)), {}, 0};
-    Values rows(group.rows, group.rows + group.n_rows * d_);
-    for (Index row = 0; row < group.n_rows; ++row) {
-        for (Index j = 0; j < d_; ++j) rows[row * d_ + j] -= result.mean[j];
-    }
+    Values rows = zeros(group.n_rows * d_);
+    group.each_value([&, i = Index{0}](Index, Index j, double value) mutable { rows[i++] = value - result.mean[j]; });
     const GroupView centred{group.n_rows, d_, rows.data(), group.weight};
     result.direction = longest_axis(centred, random);
     if (result.direction.empty()) return result;

@@ -110,7 +110,7 @@ RowWeightView view_row_weight(const RowWeight& weight, Index n_rows) {
 
 AssignmentView view_assignment(const Assignment& assignment, const Shape& shape, Index n_rows) {
     require(assignment.has_value() == (shape.rule == Rule::assignment),
-            "assignment goes with rule 2 (assignment), and only with it");
+            "assignment must be given if and only if rule is 2 (assignment)");
     if (!assignment) return {nullptr, nullptr, 0, 0};
     if (const auto* labels = std::get_if<Strided<std::int32_t, 1>>(&*assignment)) {
         require(extent(*labels, 0) == n_rows, "assignment labels must have shape (n_rows,)");
@@ -169,7 +169,7 @@ ParametersView view_parameters(const Maybe<1>& log_scale, const Maybe<2>& means,
 
 const double* view_anchor(const Maybe<2>& anchor, const Shape& shape) {
     require(anchor.has_value() == (shape.second != Second::none),
-            "anchor goes with second 1, 2, 3, 4 (trace, diagonal, full, projected), and only with them");
+            "anchor must be given if and only if second is 1, 2, 3 or 4 (trace, diagonal, full, projected)");
     require(!anchor || (extent(*anchor, 0) == shape.n_components && extent(*anchor, 1) == shape.n_features),
             "anchor must have shape (n_components, n_features)");
     return data_or_null(anchor);
@@ -177,7 +177,7 @@ const double* view_anchor(const Maybe<2>& anchor, const Shape& shape) {
 
 const double* view_projection(const Maybe<3>& projection, Shape& shape) {
     require(projection.has_value() == (shape.second == Second::projected),
-            "projection goes with second 4 (projected), and only with it");
+            "projection must be given if and only if second is 4 (projected)");
     if (!projection) return nullptr;
     require(extent(*projection, 0) == shape.n_components && extent(*projection, 1) == shape.n_features,
             "projection must have shape (n_components, n_features, n_projected)");
@@ -187,7 +187,7 @@ const double* view_projection(const Maybe<3>& projection, Shape& shape) {
 
 const std::uint16_t* view_order(const Order& order, const Shape& shape, Index n_rows) {
     if (!order) return nullptr;
-    require(shape.rule == Rule::soft, "order goes with rule 0 (soft)");
+    require(shape.rule == Rule::soft, "order needs rule 0 (soft)");
     require(extent(*order, 0) == n_rows, "order must have shape (n_rows,)");
     for (Index first = 0; first < n_rows; first += kLeafRows) {
         const Index count = std::min(kLeafRows, n_rows - first);
@@ -200,14 +200,14 @@ const std::uint16_t* view_order(const Order& order, const Shape& shape, Index n_
 
 VisitView view_visit(const Labels& labels, const Bounds& bounds, const Motion& motion, const Shape& shape,
                      Index n_rows) {
-    require(shape.rule == Rule::soft || (!labels && !bounds), "labels and bounds go with rule 0 (soft)");
+    require(shape.rule == Rule::soft || (!labels && !bounds), "labels and bounds need rule 0 (soft)");
     require(!labels || (extent(*labels, 0) == n_rows && shape.n_components <= 65'536),
             "labels must have shape (n_rows,), and distinguish at most 65,536 components");
-    require(bounds.has_value() == motion.has_value(), "bounds and motion go together");
+    require(bounds.has_value() == motion.has_value(), "bounds and motion must be given together");
     VisitView view{labels ? labels->data() : nullptr, nullptr, nullptr, nullptr};
     if (!bounds) return view;
     require(!shape.is_shared && shape.factor_shape != FactorShape::low_rank,
-            "bounds go with one factor for each component, and not with factor_shape 3 (low rank)");
+            "bounds need one factor for each component, and factor_shape 0, 1 or 2 (spherical, diagonal, triangular)");
     require(extent(*bounds, 0) * kGroupRows >= n_rows && extent(*bounds, 1) == shape.n_components,
             "bounds must have shape (n_groups, n_components)");
     require(extent(*motion, 0) == 2 && extent(*motion, 1) == shape.n_components,

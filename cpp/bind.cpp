@@ -39,7 +39,7 @@ StepResult bound_step(const Target& target, const Rows& rows, const RowWeight& r
     parameters.anchor = view_anchor(anchor, shape);
     parameters.projection = view_projection(projection, shape);
     parameters.log_noise_density = log_noise_density;
-    require(!log_prior || shape.rule != Rule::assignment, "log_prior goes with rules 0 and 1 (soft, hard)");
+    require(!log_prior || shape.rule != Rule::assignment, "log_prior needs rule 0 or 1 (soft, hard)");
     task.prior = view_prior(log_prior, prior_indices, shape.n_components, task.rows.n_rows);
     // `view_order` checks the range of the row indices. The caller must make sure that each row index occurs once.
     task.rows.order = view_order(order, shape, task.rows.n_rows);

@@ -14,7 +14,7 @@ namespace {
 TotalView view_total(const EmView& task, const Maybe<1>& centre, const Maybe<2>& total) {
     const auto features = static_cast<std::size_t>(task.rows.n_features);
     require(centre.has_value() == task.can_use_total() && total.has_value() == task.can_use_total(),
-            "centre and total go with one full covariance for all, complete rows and no noise, and only with them");
+            "centre and total must be given for a shared full covariance, complete rows and no noise, and only then");
     require(!centre || (centre->size() == features && total->size() == features * features),
             "centre must have shape (n_features,), and total (n_features, n_features)");
     return centre ? TotalView{centre->data(), total->data()} : TotalView{};

@@ -65,46 +65,53 @@ using PackedKMeans = std::tuple<Index, Contiguous<double, 2>, Index, double, boo
 using InitialMixtures = std::tuple<Contiguous<double, 2>, Contiguous<double, 3>, Contiguous<double, 2>>;
 using Components = Contiguous<std::int32_t, 1>;  // component index of each row
 using Centres = Contiguous<double, 2>;
-using PackedFit = std::tuple<Letters, Index, std::variant<PackedKMeans, InitialMixtures, Components, Centres>, PackedEM,
-                             double, double, double, std::optional<PackedSearch>, Maybe<1>>;
+using Start = std::variant<PackedKMeans, InitialMixtures, Components, Centres>;
+using PackedFit =
+    std::tuple<Letters, Index, Start, PackedEM, double, double, double, std::optional<PackedSearch>, Maybe<1>>;
+
+// Stores the initialisation of all groups in `settings`, which has the number of components and of steps.
+void set_start(const Start& start, const Maybe<1>& unit, const GroupsView& groups, FitSettingsView& settings) {
+    const auto d = static_cast<std::size_t>(groups.rows.n_features);
+    const auto* centres = std::get_if<Centres>(&start);
+    require(!unit || (centres && unit->size() == d), "unit must have shape (n_features,), and needs centres");
+    settings.unit = unit ? unit->data() : nullptr;
+    if (const auto* kmeans = std::get_if<PackedKMeans>(&start)) {
+        const auto& [n_candidates, uniform_draws, max_passes, tolerance, is_scaled] = *kmeans;
+        require(uniform_draws.shape(0) > 0, "uniform_draws must have a row for each start");
+        check_seeding(settings.n_components, n_candidates, uniform_draws.shape(1));
+        settings.n_starts = static_cast<Index>(uniform_draws.shape(0));
+        require(settings.n_starts == 1 || settings.max_steps > 0, "several starts need max_steps of at least 1");
+        settings.uniform_draws = uniform_draws.data();
+        settings.kmeans = {n_candidates, max_passes, tolerance, settings.search.has_value()};
+        settings.is_scaled = is_scaled;
+        return;
+    }
+    require(settings.ridge != nullptr, "a start other than k-means needs a ridge");
+    if (const auto* labels = std::get_if<Components>(&start)) {
+        require(groups.n_groups == 1 && groups.n_rows[0] == static_cast<Index>(labels->size()),
+                "labels must have the component of each row of a single group");
+        settings.assignment = {labels->data(), nullptr, 1, 0};
+    } else if (centres) {
+        require(centres->size() == static_cast<std::size_t>(settings.n_components) * d,
+                "centres must have shape (n_components, n_features)");
+        settings.centres = centres->data();
+    } else {
+        require(settings.max_steps > 0, "initial mixtures need max_steps of at least 1");
+        settings.has_initial = true;
+    }
+}
 
 FitSettingsView view_fit(const PackedFit& packed, const LimitValues& limits, double seconds, const GroupsView& groups) {
     const auto& [letters, n_components, start, em_settings, ridge_fraction, ridge_trim_fraction, min_column_spread,
                  search, unit] = packed;
     const auto& [ridge, tolerance, max_steps, previous_objective, prior, log_noise_volume] = em_settings;
-    const auto d = static_cast<std::size_t>(groups.rows.n_features);
+    require(n_components > 0, "n_components is 0");
+    require(!ridge || ridge->size() == static_cast<std::size_t>(groups.rows.n_features),
+            "ridge must have shape (n_features,)");
+    require(max_steps >= 0, "max_steps must be at least 0");
     FitSettingsView settings{};
     settings.algebra = to_algebra(letters);
     settings.n_components = n_components;
-    require(n_components > 0, "n_components is 0");
-    require(!ridge || ridge->size() == d, "ridge must have shape (n_features,)");
-    require(max_steps >= 0, "max_steps must be at least 0");
-    settings.n_starts = 1;
-    if (const auto* kmeans = std::get_if<PackedKMeans>(&start)) {
-        const auto& [n_candidates, uniform_draws, max_passes, kmeans_tolerance, is_scaled] = *kmeans;
-        require(uniform_draws.shape(0) > 0, "uniform_draws must have a row for each start");
-        check_seeding(n_components, n_candidates, uniform_draws.shape(1));
-        settings.n_starts = static_cast<Index>(uniform_draws.shape(0));
-        require(settings.n_starts == 1 || max_steps > 0, "several starts need max_steps of at least 1");
-        settings.uniform_draws = uniform_draws.data();
-        settings.kmeans = {n_candidates, max_passes, kmeans_tolerance, search.has_value()};
-        settings.is_scaled = is_scaled;
-    } else {
-        require(ridge.has_value(), "a start other than k-means must go with a ridge");
-    }
-    settings.has_initial = std::holds_alternative<InitialMixtures>(start);
-    require(!settings.has_initial || max_steps > 0, "initial mixtures must go with steps");
-    if (const auto* labels = std::get_if<Components>(&start)) {
-        require(groups.n_groups == 1 && groups.n_rows[0] == static_cast<Index>(labels->size()),
-                "labels must have the component of each row of a single group");
-        settings.assignment = {labels->data(), nullptr, 1, 0};
-    }
-    const auto* centres = std::get_if<Centres>(&start);
-    require(!centres || centres->size() == static_cast<std::size_t>(n_components) * d,
-            "centres must have shape (n_components, n_features)");
-    require(!unit || (centres && unit->size() == d), "unit must have shape (n_features,), and go with centres");
-    settings.centres = centres ? centres->data() : nullptr;
-    settings.unit = unit ? unit->data() : nullptr;
     settings.ridge = ridge ? ridge->data() : nullptr;
     settings.ridge_fraction = ridge_fraction;
     settings.ridge_trim_fraction = ridge_trim_fraction;
@@ -113,15 +120,17 @@ FitSettingsView view_fit(const PackedFit& packed, const LimitValues& limits, dou
     settings.tolerance = tolerance;
     settings.max_steps = max_steps;
     settings.seconds = seconds;
+    if (search) settings.search = view_search(*search);
+    set_start(start, unit, groups, settings);
     if (search) {
-        require(settings.uniform_draws != nullptr && max_steps > 0, "a search must go with k-means and steps");
-        settings.search = view_search(*search);
+        require(settings.uniform_draws != nullptr && max_steps > 0,
+                "a search needs k-means and max_steps of at least 1");
         require(std::get<0>(*search).shape(0) == static_cast<std::size_t>(settings.n_starts),
                 "uniform_draws of a search must have a row for each start of the fit");
     }
     const bool has_noise = log_noise_volume < kInfinity;
     require(settings.has_initial || !(prior || groups.is_incomplete || has_noise),
-            "a prior, noise and incomplete rows must go with initial mixtures");
+            "a prior, noise and incomplete rows need initial mixtures");
     require(!has_noise || !(prior || groups.is_incomplete), kNoiseAlone);
     settings.prior = view_prior(prior, settings.algebra, groups.rows.n_features);
     settings.log_noise_volume = log_noise_volume;

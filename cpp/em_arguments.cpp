@@ -87,7 +87,7 @@ std::optional<PackedPriorView> view_prior(const std::optional<PackedPrior>& prio
             "the scale of a prior must be of the algebra's size");
     require((algebra.second() == Second::full) == scale_roots.has_value() &&
                 (!scale_roots || scale_roots->size() == columns * columns),
-            "the scale_roots of a prior must have shape (n_features, n_features), and go with a matrix");
+            "scale_roots must have shape (n_features, n_features), and be given only for full covariances");
     return PackedPriorView{has_stick_breaking, weight_concentration,
                            max_components,     mean.data(),
                            mean_precision,     dof,

@@ -12,7 +12,7 @@
 
 namespace gaussmix {
 
-inline constexpr const char* kNoiseAlone = "noise must not go with a prior or incomplete rows";
+inline constexpr const char* kNoiseAlone = "noise must not be combined with a prior or incomplete rows";
 
 using LimitValues = std::tuple<double, double, double, double>;
 

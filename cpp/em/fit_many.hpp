@@ -36,7 +36,7 @@ struct FitSettingsView {
     // Initial component of each row, which may be given only if there is a single group. If `labels` is null, each row
     // belongs to its nearest centre.
     AssignmentView assignment;
-    Index n_starts;  // number of initialisations by k-means; the fit with the highest log-likelihood is kept
+    Index n_starts = 1;  // number of initialisations by k-means; the fit with the highest log-likelihood is kept
     // random numbers for `seed_centres`, one row for each initialisation; all groups use the same random numbers
     const double* uniform_draws;
     KMeansView kmeans;

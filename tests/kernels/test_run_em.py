@@ -114,7 +114,7 @@ CASES = [pytest.param({name: value}, id=f"{name}-{i}") for name in WRONG for i, 
 
 @pytest.mark.parametrize("change", CASES)
 def test_run_em_rejects_invalid_arguments(target, change):
-    with pytest.raises(ValueError, match=r"must|algebra|n_components|goe?s? with"):
+    with pytest.raises(ValueError, match=r"must|algebra|n_components"):
         target.run_em(**arguments(FAMILIES["full"], **change))
 
 

@@ -53,34 +53,26 @@ def read_csv(source: Input) -> CsvTable:
     encoding, notices = _encoding(source)
     decimal_set = source.dialect.decimal or ("," if source.dialect.thousands == "." else None)
     source = replace(source, dialect=replace(source.dialect, encoding=encoding, decimal=decimal_set))
-    n_skipped, first, delimiter = _read_head(source)
-    decimal = decimal_set or _decimal(first, delimiter, source.dialect.thousands)
+    n_skipped, lines, delimiter = _read_head(source)
+    decimal = decimal_set or _decimal(lines, delimiter, source.dialect.thousands)
     if decimal_set is None and decimal == ",":
         notices = [*notices, f"{source.name} has commas in its numbers, which are read as decimal marks."]
     dialect = replace(source.dialect, decimal=decimal)
-    fields = first_fields(first, delimiter, source.name)
+    fields = first_fields(lines, delimiter, source.name)
     if delimiter == BLANKS and fields[0] == "#":
         fields = fields[1:]
-    missing = (*NULLS, *dialect.missing)
     has_header = dialect.has_header
     if has_header is None:
-        has_header = not _are_numeric(fields, dialect, missing)
-        begins = f"{source.name} begins with {quoted(first[0].strip())}"
-        if has_header and decimal == "." and _are_numeric(fields, replace(dialect, decimal=","), missing):
-            is_grouped = dialect.thousands is None and any(map(grouped_pattern(",", ".").fullmatch, fields))
-            raise BadTable(f"{begins}{EITHER_HINT if is_grouped else COMMA_HINT}; pass --header if these are names.")
-        if has_header and fields[0] and any(is_numeric(field, decimal, dialect.thousands) for field in fields):
-            notices += [f"{begins}, which is read as names of columns; pass --no-header if these are values."]
-        if not has_header:
-            notices += [f"{source.name} begins with numbers, which are read as data; pass --header if these are names."]
+        has_header, guess = _guess_header(fields, dialect, source.name, lines[0])
+        notices = [*notices, *guess]
     fields[0] = fields[0].removeprefix("#").lstrip() or fields[0]
     names = tuple(fields) if has_header else invented_names(len(fields))
-    if has_header and _has_row_names(len(names), first[1:], delimiter, source.name):
+    if has_header and _has_row_names(len(names), lines[1:], delimiter, source.name):
         names = ("", *names)
     if names.count("") > 1:
         names = tuple(name or f"Unnamed: {index}" for index, name in enumerate(names))  # as named by pandas
     base.check_names(source.name, names)
-    if has_header and len(first if delimiter == BLANKS else _records(first, delimiter)) == 1:
+    if has_header and len(lines if delimiter == BLANKS else _records(lines, delimiter)) == 1:
         raise NoRows(f"{source.name} has a header but no rows.", names)
     return CsvTable(
         name=source.name,
@@ -89,13 +81,13 @@ def read_csv(source: Input) -> CsvTable:
         notices=tuple(notices),
         delimiter=delimiter,
         decimal=decimal,
-        missing=missing,
+        missing=(*NULLS, *dialect.missing),
         thousands=dialect.thousands,
         encoding=encoding,
         files=source.files,
         source=source,
         n_skipped=n_skipped,
-        width=len(first[0]),
+        width=len(lines[0]),
     )
 
 
@@ -201,12 +193,29 @@ def _records(lines: Sequence[str], delimiter: str) -> list[list[str]]:
         return []
 
 
-def _are_numeric(fields: Sequence[str], dialect: Dialect, missing: Sequence[str]) -> bool:
+def _guess_header(fields: Sequence[str], dialect: Dialect, path: str, line: str) -> tuple[bool, list[str]]:
+    """Return whether the fields of the first line are names of columns, and a list of messages about the guess.
+
+    Raises BadTable if the fields would be numbers with decimal commas.
+    """
+    if _are_numeric(fields, dialect):
+        return False, [f"{path} begins with numbers, which are read as data; pass --header if these are names."]
+    begins = f"{path} begins with {quoted(line.strip())}"
+    if dialect.decimal == "." and _are_numeric(fields, replace(dialect, decimal=",")):
+        is_grouped = dialect.thousands is None and any(map(grouped_pattern(",", ".").fullmatch, fields))
+        raise BadTable(f"{begins}{EITHER_HINT if is_grouped else COMMA_HINT}; pass --header if these are names.")
+    if fields[0] and any(is_numeric(field, dialect.decimal or ".", dialect.thousands) for field in fields):
+        return True, [f"{begins}, which is read as names of columns; pass --no-header if these are values."]
+    return True, []
+
+
+def _are_numeric(fields: Sequence[str], dialect: Dialect) -> bool:
     """Return whether all fields of a line are numbers or missing, but False for the header 0, 1, 2, … of pandas."""
     counted_from_0 = [*map(str, range(len(fields)))]
     if fields == ["", *counted_from_0[:-1]] or (fields == counted_from_0 and len(fields) > 2):
         return False
     are = [is_numeric(field, dialect.decimal or ".", dialect.thousands) for field in fields]
+    missing = {*NULLS, *dialect.missing}
     return any(are) and all(one or field in missing for one, field in zip(are, fields, strict=True))
 
 

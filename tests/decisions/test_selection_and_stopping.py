@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from common import EMState, OptimalityCertificate, StopRule, Trace
+from common import BestRun, EMState, Ending, Objective, OptimalityCertificate, StopRule, Trace
 
 from gaussmix import FAMILIES, GaussianMixture, Mixture, Outcome
 from gaussmix._src.em.objective.stopping import forecast_convergence
 from gaussmix._src.errors import Failure, FailureKind
 from gaussmix._src.fit.candidates import Candidate, Result, describe_failures, select_lowest, select_within_error
 from gaussmix._src.fit.criteria import CriterionInputs, aic, aicc
-from gaussmix._src.fit.fitted import Ending
 
 
 def results(*sizes: int) -> list[Result]:
@@ -91,8 +91,9 @@ def test_a_start_agrees_with_the_best_if_its_remaining_gain_covers_the_differenc
     best = Trace((0.0,) * 4, [-1.5, -1.0, -1.0, -1.0])
     close, lower = (Trace((0.0,) * 3, [last - 0.06, last - 0.02, last]) for last in (-1.01, -1.1))
     model = Mixture([1.0], [[0.0]], [[[1.0]]], FAMILIES["full"])._model
-    run = EMState(model, best, Outcome.CONVERGED)
-    ending = Ending.from_run(run, [best, close, lower], StopRule(1e-3), None, OptimalityCertificate())
+    problem = SimpleNamespace(objective=Objective(np.zeros(1)))
+    run = BestRun(EMState(model, best, Outcome.CONVERGED), [best, close, lower], problem)
+    ending = Ending.from_run(run, StopRule(1e-3), None, OptimalityCertificate())
     assert (ending.n_starts, ending.n_starts_at_best) == (3, 2)
 
 

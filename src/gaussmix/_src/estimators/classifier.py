@@ -24,7 +24,7 @@ from gaussmix._src.families.base import FAMILIES, is_separate
 from gaussmix._src.fit.after.diagnostics import SingularColumns, diagnose_components, find_ridge_columns
 from gaussmix._src.fit.classes import ClassFit, LabelledRows, count_classes
 from gaussmix._src.fit.fit import find_certificate
-from gaussmix._src.fit.fitted import Diagnosis, Ending, FitResult, RowSummary
+from gaussmix._src.fit.fitted import BestRun, Diagnosis, Ending, FitResult, RowSummary
 from gaussmix._src.fit.options.table import find_options
 from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem, TrainingData
@@ -436,5 +436,5 @@ def _label_rows(
 def _make_ending(run: EMState, problem: Problem, plan: Plan, names: Sequence[str] | None) -> Ending:
     """Return the outcome of EM for all classes together."""
     certificate = find_certificate(problem, run, [run.trace], is_requested=plan.check_maximum)
-    ending = Ending.from_run(run, [run.trace], plan.stopping, None, certificate)
+    ending = Ending.from_run(BestRun(run, [run.trace], problem), plan.stopping, None, certificate)
     return replace(ending, diagnostics=diagnose_components(run, names))

@@ -15,8 +15,8 @@ from gaussmix._src.errors import Outcome, warn
 from gaussmix._src.estimators.base import unchanged_on_failure
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit import after
-from gaussmix._src.fit.fit import BestRun, find_certificate
-from gaussmix._src.fit.fitted import Diagnosis, Ending, FitResult, RowSummary
+from gaussmix._src.fit.fit import find_certificate
+from gaussmix._src.fit.fitted import BestRun, Diagnosis, Ending, FitResult, RowSummary
 from gaussmix._src.fit.options.table import find_options
 from gaussmix._src.fit.plan import MIN_RIDGE_FRACTION, Plan
 from gaussmix._src.fit.problem import Problem
@@ -82,12 +82,11 @@ def apply_options(
 
 def make_fitted(best: BestRun, plan: Plan, row_summary: RowSummary, names: Sequence[str] | None) -> FitResult:
     """Return the result of a fit from its best run, and issue warnings about this run."""
-    run, run_traces, problem, is_ridge_dropped = best
-    objective, skip_reason = problem.objective, plan.skip_reasons.get(plan.candidate)
-    scale, has_converged = objective.objective_scale, run.outcome is Outcome.CONVERGED
+    run, problem = best.final_state, best.problem
+    scale, has_converged = problem.objective.objective_scale, run.outcome is Outcome.CONVERGED
     notes = _warn_and_diagnose(best, plan, names)
-    certificate = find_certificate(problem, run, run_traces, is_requested=plan.check_maximum)
-    ending = Ending.from_run(run, run_traces, plan.stopping, skip_reason, certificate, objective.objective_name, scale)
+    certificate = find_certificate(problem, run, best.run_traces, is_requested=plan.check_maximum)
+    ending = Ending.from_run(best, plan.stopping, plan.skip_reasons.get(plan.candidate), certificate)
     if plan.stopping.seeks_maximum and has_converged and certificate.is_maximum is False:
         warn(ending.reason, ConvergenceWarning)
     return FitResult(
@@ -98,7 +97,7 @@ def make_fitted(best: BestRun, plan: Plan, row_summary: RowSummary, names: Seque
         n_iter=run.trace.n_steps,
         lower_bound=scale * run.trace.last_objective,
         lower_bounds=[scale * each for each in run.trace.objective],
-        outcome=replace(ending, diagnostics=notes, is_ridge_dropped=is_ridge_dropped),
+        outcome=replace(ending, diagnostics=notes),
         row_summary=row_summary,
         array_like=problem.data.raw_source.array_like,
     )

@@ -26,8 +26,7 @@ from gaussmix._src.fit.after.diagnostics import SingularColumns, diagnose_ridge,
 from gaussmix._src.fit.after.stability import find_peaks
 from gaussmix._src.fit.candidates import Candidate, Result
 from gaussmix._src.fit.criteria import CROSS_VALIDATION, STABILITY, check_criterion
-from gaussmix._src.fit.fit import BestRun
-from gaussmix._src.fit.fitted import Diagnosis, FitResult, RowSummary
+from gaussmix._src.fit.fitted import BestRun, Diagnosis, FitResult, RowSummary
 from gaussmix._src.fit.options.base import FitOptions
 from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem, TrainingData

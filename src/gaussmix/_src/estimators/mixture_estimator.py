@@ -38,8 +38,7 @@ from gaussmix._src.validation.rows import RowsLike, scale_fractional_weights
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture as SklearnMixture
 
-    from gaussmix._src.fit.fit import BestRun
-    from gaussmix._src.fit.fitted import FitResult
+    from gaussmix._src.fit.fitted import BestRun, FitResult
     from gaussmix._src.fit.monitor import Callback
     from gaussmix._src.fit.options.base import FitOptions
     from gaussmix._src.mixture.compare.merging import Merging

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from gaussmix._src import fit as fitting
 from gaussmix._src.em import curvature
@@ -17,28 +17,12 @@ from gaussmix._src.em.step.best_of import EMRun, best_run
 from gaussmix._src.em.step.loop import run_em
 from gaussmix._src.errors import NonFiniteLikelihood, Outcome
 from gaussmix._src.fit.first_state import FirstState
+from gaussmix._src.fit.fitted import BestRun
 from gaussmix._src.fit.plan import MIN_RIDGE_FRACTION, ModelStart, Plan
 from gaussmix._src.fit.problem import Problem
 
 if TYPE_CHECKING:
     from gaussmix._src.fit.options.base import FitOptions
-
-
-class BestRun(NamedTuple):
-    """The best of the EM runs from all initialisations of a plan.
-
-    Parameters
-    ----------
-    final_state : final state of the run with the highest objective.
-    run_traces : trace of each EM run that ended with a finite likelihood.
-    problem : problem that the best run solved; without the automatic ridge, if `is_ridge_dropped`.
-    is_ridge_dropped : whether EM continued without the automatic ridge after the best run.
-    """
-
-    final_state: EMState
-    run_traces: Sequence[Trace]
-    problem: Problem
-    is_ridge_dropped: bool = False
 
 
 def fit(problem: Problem, plan: Plan, options: FitOptions = ()) -> BestRun:

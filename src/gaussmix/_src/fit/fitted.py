@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
@@ -14,7 +14,8 @@ from gaussmix._src import numerics
 from gaussmix._src.em.objective.stopping import StopRule, forecast_convergence
 from gaussmix._src.em.objective.trace import EMState, OptimalityCertificate, Trace
 from gaussmix._src.em.step.best_of import OBJECTIVE_ROUNDING
-from gaussmix._src.errors import LIKELIHOOD, Outcome, name_components
+from gaussmix._src.errors import Outcome, name_components
+from gaussmix._src.fit.problem import Problem
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.threads import cached_property
 from gaussmix._src.sources.base import Source
@@ -38,6 +39,23 @@ _ON_RIDGE = "It is a maximum only because of reg_covar: {} would collapse withou
 _UNKNOWN_MAXIMUM_SENTENCE = "It is not known whether the fit is near a maximum: {why_not}."
 _MAX_SHOWN = 20  # maximum number of entries of a list in the repr of an `Ending`
 RESTS_ON_RIDGE = "rests on reg_covar, because it has "  # beginning of `cause` if only the ridge prevents a collapse
+
+
+class BestRun(NamedTuple):
+    """The best of the EM runs from all initialisations of a plan.
+
+    Parameters
+    ----------
+    final_state : final state of the run with the highest objective.
+    run_traces : trace of each EM run that ended with a finite likelihood.
+    problem : problem that the best run solved; without the automatic ridge, if `is_ridge_dropped`.
+    is_ridge_dropped : whether EM continued without the automatic ridge after the best run.
+    """
+
+    final_state: EMState
+    run_traces: Sequence[Trace]
+    problem: Problem
+    is_ridge_dropped: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,22 +134,12 @@ class Ending:
 
     @classmethod
     def from_run(
-        cls,
-        state: EMState,
-        run_traces: Sequence[Trace],
-        stopping: StopRule,
-        skip_reason: Outcome | None,
-        certificate: OptimalityCertificate,
-        objective_name: str = LIKELIHOOD,
-        objective_scale: float = 1.0,
+        cls, best: BestRun, stopping: StopRule, skip_reason: Outcome | None, certificate: OptimalityCertificate
     ) -> Ending:
-        """Build the report from the final state of the best run and the traces of all runs.
-
-        `skip_reason` is the reason why the remaining runs were skipped, if any. `objective_name` is the name of the
-        objective in the sentence `reason`. Values in `traces` are multiplied by `objective_scale`.
-        """
+        """Build the report on the best run; `skip_reason` is the reason why the remaining runs were skipped, if any."""
+        state, objective = best.final_state, best.problem.objective
         assert state.outcome is not None, "the run has ended"
-        reason = state.outcome.sentence(objective_name)
+        reason = state.outcome.sentence(objective.objective_name)
         if state.outcome is Outcome.CONVERGED and stopping.seeks_maximum:
             is_maximum = certificate.is_maximum
             reason = _MAX_REASON if is_maximum else _NO_MAX_REASON if is_maximum is False else reason
@@ -143,25 +151,26 @@ class Ending:
             reason += f" {SKIP_REASONS[skip_reason]}"
         if certificate.why_not:
             reason += f" {_UNKNOWN_MAXIMUM_SENTENCE.format(why_not=certificate.why_not)}"
-        n_at_best = 1
-        if len(run_traces) > 1:
-            tolerance = max(stopping.tolerance, OBJECTIVE_ROUNDING * max(100.0, abs(state.trace.last_objective)))
-            sound = [trace for trace in run_traces if not trace.collapsed_components]
-            best = max(sound, key=lambda trace: trace.last_objective, default=state.trace)
-            n_at_best = max(1, sum(_may_agree(best, trace, tolerance) for trace in sound))
-        values = certificate.is_maximum, certificate.remaining_gain, certificate.label_change_fraction
-        estimated = forecast_convergence(state.trace.objective).gain_ratio
-        rate = None if math.isnan(estimated) else estimated
-        traces = [[objective_scale * each for each in end.objective] for end in run_traces]
-        collapsed, n_starts, search = state.trace.collapsed_components, max(1, len(run_traces)), state.trace.search
-        result = cls(reason, *values, rate, n_starts, n_at_best, collapsed=collapsed, traces=traces)
-        if (gap := state.trace.posterior_gap) is not None:
-            result = replace(result, n_candidates=gap.n_candidates, posterior_gap=gap.gap)
-            result = replace(result, posterior_gap_error=gap.standard_error)
-        if search is None:
-            return result
-        result = replace(result, n_moves_tried=search.n_moves_tried, n_moves_accepted=search.n_moves_accepted)
-        return replace(result, search_gain=search.gain)
+        rate = forecast_convergence(state.trace.objective).gain_ratio
+        search, gap = state.trace.search, state.trace.posterior_gap
+        return cls(
+            reason,
+            certificate.is_maximum,
+            certificate.remaining_gain,
+            certificate.label_change_fraction,
+            None if math.isnan(rate) else rate,
+            n_starts=max(1, len(best.run_traces)),
+            n_starts_at_best=1 if len(best.run_traces) < 2 else _count_runs_at_best(best, stopping.tolerance),
+            is_ridge_dropped=best.is_ridge_dropped,
+            collapsed=state.trace.collapsed_components,
+            traces=[[objective.objective_scale * each for each in run.objective] for run in best.run_traces],
+            n_moves_tried=None if search is None else search.n_moves_tried,
+            n_moves_accepted=None if search is None else search.n_moves_accepted,
+            search_gain=None if search is None else search.gain,
+            n_candidates=None if gap is None else gap.n_candidates,
+            posterior_gap=None if gap is None else gap.gap,
+            posterior_gap_error=None if gap is None else gap.standard_error,
+        )
 
     @property
     def on_ridge(self) -> list[int]:
@@ -177,6 +186,15 @@ class Ending:
             left = left if _MAX_REASON in self.reason else _NEAR_MAXIMUM_PREFIX + left
             return f"{left} {_ON_RIDGE.format(name_components(self.on_ridge))}" if self.on_ridge else left
         return _NOT_MAXIMUM_SENTENCE if self.is_maximum is False and _NO_MAX_REASON not in self.reason else None
+
+
+def _count_runs_at_best(best: BestRun, tolerance: float) -> int:
+    """Return the number of runs, including the best run, that may approach the same maximum as the best run."""
+    trace = best.final_state.trace
+    tolerance = max(tolerance, OBJECTIVE_ROUNDING * max(100.0, abs(trace.last_objective)))
+    sound = [each for each in best.run_traces if not each.collapsed_components]
+    highest = max(sound, key=lambda each: each.last_objective, default=trace)
+    return max(1, sum(_may_agree(highest, each, tolerance) for each in sound))
 
 
 def _may_agree(one: Trace, other: Trace, tolerance: float) -> bool:

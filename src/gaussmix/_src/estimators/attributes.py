@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
-from weakref import ref
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,7 +19,7 @@ from gaussmix._src.em.initialisation.initial import InitialMoments
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.engines import complete_engine
 from gaussmix._src.errors import ParameterTypeError, listed
-from gaussmix._src.estimators.base import Estimator
+from gaussmix._src.estimators.base import Estimator, TrainingRows
 from gaussmix._src.estimators.fitted_array import (
     MATRICES,
     ArraySnapshot,
@@ -86,9 +85,7 @@ class MixtureAttributes(Estimator):
     """Noise variances Ψ (n_components, n_features) of factor analysers, in data units²."""
 
     _instead: ClassVar[Mapping[str, str]] = {}  # hints for missing attributes, used instead of the hints in OF_FITTED
-    # One of three: the array `labels_`; a reference to X, with the checksum of its rows and the name of its column of
-    # labels; or the reason why X is not known.
-    _label_source: NDArray[np.int64] | tuple[ref[Any], int, str | None] | str
+    _label_source: NDArray[np.int64] | TrainingRows | str  # the array `labels_`, X, or the reason why X is not known
     labels_: NDArray[np.int64]  # not a property, which notebooks would compute to show the estimator
     """Labels of the training rows, which `predict(X)` computes on first access."""
 
@@ -122,7 +119,7 @@ class MixtureAttributes(Estimator):
             _ = self._fitted  # Reading `_fitted` first applies arrays that the user has set.
         state = {**super().__getstate__()}
         arrays: dict[str, ArraySnapshot] = state.pop("_arrays", {})
-        if isinstance(state.get("_label_source"), tuple):  # A weak reference is valid only in this process.
+        if isinstance(state.get("_label_source"), TrainingRows):  # A weak reference is valid only in this process.
             del state["_label_source"]
         if arrays and "_fitted" not in state:
             state["_arrays"] = {name: ArraySnapshot(array.values.copy(), None) for name, array in arrays.items()}

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial, wraps
 from html import escape
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, Self, TypeVar, overload
+from weakref import ref
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -70,6 +71,21 @@ class FittedValue(FittedAttribute[T]):
 
     def __set__(self, estimator: Any, value: T) -> None:
         estimator._fitted = replace(estimator._fitted, **{self._name.removesuffix("_"): value})
+
+
+class TrainingRows(NamedTuple):
+    """A weak reference to the rows X of a fit.
+
+    Parameters
+    ----------
+    reference : weak reference to X, so that X is deleted when the user no longer needs it.
+    checksum : checksum of the rows, which shows whether X has been changed since the fit.
+    label_column : name of the column of X with labels, which is not a feature; None if there is no such column.
+    """
+
+    reference: ref[Any]
+    checksum: int
+    label_column: str | None = None
 
 
 @dataclass(eq=False, repr=False, kw_only=True)

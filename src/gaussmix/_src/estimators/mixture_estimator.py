@@ -20,6 +20,7 @@ from gaussmix._src.engines import check_jobs, count_threads
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.errors import ParameterTypeError, warn
 from gaussmix._src.estimators.attributes import MixtureAttributes
+from gaussmix._src.estimators.base import TrainingRows
 from gaussmix._src.estimators.docs import documented
 from gaussmix._src.estimators.fitting import start_fit
 from gaussmix._src.estimators.sklearn_bases import DensityMixin
@@ -141,10 +142,11 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         """
         with start_fit(self, X, y, sample_weight, labels, X_error) as (rows, options):
             self._fit_mixture(rows, sample_weight, options)
-        if isinstance(labels, str) and isinstance(self._label_source, tuple):  # `rows` no longer exists after this call
-            checksum, self._label_source = self._label_source[1], _NO_REFERENCE
+        source = self._label_source
+        if isinstance(labels, str) and isinstance(source, TrainingRows):  # `rows` no longer exists after this call
+            self._label_source = _NO_REFERENCE
             with suppress(TypeError):
-                self._label_source = ref(X), checksum, labels
+                self._label_source = source._replace(reference=ref(X), label_column=labels)
         return self
 
     @abstractmethod
@@ -165,7 +167,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         else:
             self._label_source = _NO_REFERENCE
             with suppress(TypeError):  # for example, lists do not support weak references
-                self._label_source = ref(X), source.sampled_checksum, None
+                self._label_source = TrainingRows(ref(X), source.sampled_checksum)
 
     def fit_predict(
         self,

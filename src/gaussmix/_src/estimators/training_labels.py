@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gaussmix._src.estimators.base import TrainingRows
 from gaussmix._src.validation.labels import without_labels
 
 
@@ -17,11 +18,10 @@ def predict_labels(estimator: Any) -> NDArray[np.int64]:
     if isinstance(source, np.ndarray):
         return source
     X, why = None, source
-    if isinstance(source, tuple):
-        reference, checksum, column = source
-        X, why = reference(), "the array X no longer exists"
+    if isinstance(source, TrainingRows):
+        X, why = source.reference(), "the array X no longer exists"
         if X is not None:
-            X, why = _unchanged_rows(estimator, X, checksum, column), "the array X has been changed"
+            X, why = _unchanged_rows(estimator, X, source), "the array X has been changed"
     if X is None:
         raise AttributeError(
             f"{type(estimator).__name__} has no labels_, because a fit does not store X, and {why}. "
@@ -31,10 +31,10 @@ def predict_labels(estimator: Any) -> NDArray[np.int64]:
     return labels
 
 
-def _unchanged_rows(estimator: Any, X: Any, checksum: int, column: str | None) -> Any:
+def _unchanged_rows(estimator: Any, X: Any, source: TrainingRows) -> Any:
     """Return X without the column of labels, or None if X has been changed since the fit."""
     try:
-        X, _ = without_labels(estimator, X, column)
-        return X if estimator._source(X).sampled_checksum == checksum else None
+        X, _ = without_labels(estimator, X, source.label_column)
+        return X if estimator._source(X).sampled_checksum == source.checksum else None
     except (TypeError, ValueError):  # for example, a data frame has a new column
         return None

@@ -49,6 +49,7 @@ def test_a_warm_start_continues_where_the_last_fit_ended(ungrouped, covariance_t
     bounds = [resumed.fit(ungrouped).lower_bounds_ for _ in range(3)]
     assert [bound for part in bounds for bound in part] == complete.lower_bounds_
     assert (resumed.means_ == complete.means_).all()
+    assert resumed.set_params(tol=0.1).fit(ungrouped).n_iter_ == 1  # its gain is over the last step of the earlier fit
     restarted = GaussianMixture(max_iter=2, **parameters)
     assert restarted.fit(ungrouped).lower_bounds_ == restarted.fit(ungrouped).lower_bounds_ == bounds[0]
 

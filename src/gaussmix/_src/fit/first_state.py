@@ -126,7 +126,7 @@ class FirstState:
             search = SearchReport(int(n_tried), int(n_accepted), gain)
             if not is_silent:
                 plan.report_progress(f"Search: {search}")
-        outcome = plan.stopping.outcome_of_run(objectives, float("-inf")) if objectives else None
+        outcome = plan.stopping.outcome_of_run(objectives) if objectives else None
         return EMState(model_from_history(history, family), Trace(objectives, objectives, search=search), outcome)
 
     def _make_model(self) -> Model:

@@ -11,7 +11,6 @@ from gaussmix._src import fit as fitting
 from gaussmix._src.em import curvature
 from gaussmix._src.em.collapse.remedies import run_with_remedy
 from gaussmix._src.em.curvature.certificate_cost import is_certificate_cheap
-from gaussmix._src.em.objective.stopping import StopRule
 from gaussmix._src.em.objective.trace import TIME_IS_OVER, EMState, OptimalityCertificate, Trace, final_state
 from gaussmix._src.em.step.best_of import EMRun, best_run
 from gaussmix._src.em.step.loop import run_em
@@ -59,9 +58,8 @@ def fit(problem: Problem, plan: Plan, options: FitOptions = ()) -> BestRun:
 
 def run_from_start(problem: Problem, plan: Plan, start_index: int, initial: EMState | None) -> Iterator[EMState]:
     """Yield the states of one run, from its initialisation or from the state in a checkpoint."""
-    start, last_objective = plan.starts[start_index], float("-inf")
-    if isinstance(start, ModelStart):
-        last_objective = start.last_objective
+    start = plan.starts[start_index]
+    last_objective = start.last_objective if isinstance(start, ModelStart) else float("-inf")
     if initial is None:
         initial = FirstState(problem, plan, start, start_index).make()
     if initial.outcome is not None:
@@ -77,24 +75,23 @@ def run_from_start(problem: Problem, plan: Plan, start_index: int, initial: EMSt
 
 def _run_to_end(problem: Problem, plan: Plan, initial: EMState, last_objective: float) -> Iterator[EMState]:
     """Yield the states of a run; if the plan seeks a maximum, continue with lower tolerances until one is reached."""
-    stopping: StopRule | None = plan.stopping
+    rule = replace(plan.stopping, previous_objective=last_objective)
     moves = None if plan.make_moves is None or not plan.stopping.max_steps else plan.make_moves(problem, plan)
     if moves is not None:
         initial = moves.improve_first(initial, is_first=not initial.trace.n_steps and last_objective == float("-inf"))
-    if plan.stopping.seeks_maximum:
-        stopping = plan.stopping.stricter_rule(initial.trace.objective)
+    stopping = rule.stricter_rule(initial.trace.objective) if rule.seeks_maximum else rule
     while stopping is not None:
         run = partial(run_em, problem.source, problem.engine, objective=problem.objective, stopping=stopping)
-        run, stopping = partial(run, previous_objective=last_objective, is_accelerated=plan.is_accelerated), None
+        run, stopping = partial(run, is_accelerated=plan.is_accelerated), None
         for state in run_with_remedy(problem.remedy, run, problem.objective, initial):
             initial = state
-            if state.outcome is Outcome.CONVERGED and plan.stopping.seeks_maximum:
-                stopping = plan.stopping.stricter_rule(state.trace.objective)
+            if state.outcome is Outcome.CONVERGED and rule.seeks_maximum:
+                stopping = rule.stricter_rule(state.trace.objective)
                 if stopping is not None:
                     initial = _check_maximum(problem, state, stopping.max_remaining_gain)
                     stopping = stopping if initial.outcome is None else None
             elif state.outcome is Outcome.CONVERGED and moves and (moves_end := moves.improve_converged(state)):
-                initial, stopping = moves_end, plan.stopping
+                initial, stopping = moves_end, rule
             yield initial
 
 

@@ -140,7 +140,7 @@ class BirthMergeMoves:
             if not more:
                 break
             bounds, last = bounds + more, more[-1]
-            outcome = self._core_steps.stopping.outcome_of_run(bounds, -np.inf)
+            outcome = self._core_steps.stopping.outcome_of_run(bounds)
         state = self.evaluate(model)
         for _ in range(len(bounds) + 1, core.STEPS_AFTER_BIRTHS):
             bound = state.bound / self.objective.total_weight

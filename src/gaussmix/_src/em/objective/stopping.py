@@ -30,6 +30,7 @@ class StopRule:
     max_remaining_gain : limit on the further gain that Newton's decrement predicts, in nats per unit of row weight. If
         the predicted gain of a converged run exceeds this limit, the run continues with a tenth of the tolerance.
         Infinity means no limit.
+    previous_objective : last objective of an earlier fit, if the run continues this fit; otherwise −∞.
     """
 
     tolerance: float = 1e-3
@@ -37,6 +38,7 @@ class StopRule:
     deadline: float = math.inf
     is_watched: bool = False
     max_remaining_gain: float = math.inf
+    previous_objective: float = -math.inf
 
     @classmethod
     def at_maximum(cls, max_steps: int) -> Self:
@@ -59,9 +61,9 @@ class StopRule:
             tolerance /= 10
         return replace(self, tolerance=tolerance) if tolerance >= MIN_TOLERANCE else None
 
-    def outcome_of_run(self, objective: Sequence[float], previous_objective: float) -> Outcome | None:
-        """Return why a run ends, given its objective values and the value before the run; None if the run continues."""
-        before = objective[-2] if len(objective) > 1 else previous_objective
+    def outcome_of_run(self, objective: Sequence[float]) -> Outcome | None:
+        """Return why a run ends, given its objective before each step; None if the run continues."""
+        before = objective[-2] if len(objective) > 1 else self.previous_objective
         return self.outcome_of_step(len(objective), before, objective[-1])
 
     def outcome_of_step(self, n_steps: int, previous_objective: float, current_objective: float) -> Outcome | None:

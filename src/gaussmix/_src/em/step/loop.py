@@ -31,7 +31,6 @@ def run_em(
     model: Model,
     objective: Objective,
     stopping: StopRule,
-    previous_objective: float = float("-inf"),
     trace: Trace | None = None,
     *,
     is_accelerated: bool = False,
@@ -47,7 +46,6 @@ def run_em(
     model : initial model; all later models have the same covariance structure.
     objective : objective that EM increases, such as the log-likelihood.
     stopping : conditions for stopping the run.
-    previous_objective : last objective of an earlier fit, if this run continues that fit.
     trace : trace of the earlier steps of a continued run, whose frozen components stay frozen; None for a new run.
     is_accelerated : whether slow runs are accelerated (`em.step.acceleration`).
 
@@ -64,7 +62,7 @@ def run_em(
     yield state
     while state.outcome is None:
         model, trace = state.model, state.trace
-        last_objective = trace.last_objective if trace.n_steps else previous_objective
+        last_objective = trace.last_objective if trace.n_steps else stopping.previous_objective
         next_model, log_likelihoods, objectives, frozen = model, list[float](), list[float](), trace.frozen_components
         if not frozen:
             limit = None if acceleration is None else acceleration.max_steps_until_check(trace)
@@ -82,7 +80,7 @@ def run_em(
             log_likelihoods = [moments.log_likelihood / moments.row_weight]
             objectives = [log_likelihoods[0] + objective.log_prior(model) / moments.row_weight]
         trace = Trace((*trace.log_likelihood, *log_likelihoods), (*trace.objective, *objectives), frozen)
-        outcome = stopping.outcome_of_run(trace.objective, previous_objective)
+        outcome = stopping.outcome_of_run(trace.objective)
         if outcome is Outcome.NON_FINITE:
             next_model = model
         if len(frozen) == model.n_components:

@@ -23,7 +23,6 @@ from gaussmix import (
 from gaussmix._src.estimators.base import make_details
 from gaussmix._src.formats import model_file
 from gaussmix._src.formats.envelope import pack, unpack
-from gaussmix._src.formats.values import from_plain, plain
 
 ATTRIBUTES = ["weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_", "n_features_in_"]
 RESULTS = ["converged_", "n_iter_", "lower_bound_", "lower_bounds_"]
@@ -147,11 +146,6 @@ def test_saving_label_keys_that_would_become_text_raises(key, rng, tmp_path):
     with pytest.raises(ValueError, match=f"label_components has the key {re.escape(repr(key))}"):
         estimator.save(tmp_path / "m.gmm")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_ranges_are_stored_so_that_older_versions_read_arrays():
-    assert plain("counts", range(1, 4)) == {"array": [1, 2, 3], "dtype": "int64", "as": ["range"]}
-    assert from_plain("counts", {"array": [1, 2, 3], "dtype": "int64"}).tolist() == [1, 2, 3]
 
 
 def test_an_estimator_with_an_assigned_mixture_can_be_saved(rng, tmp_path):

@@ -364,7 +364,7 @@ def _to_json(name: str, value: Any) -> Json:
     if value is None or isinstance(value, str | bool | int | float | np.generic | dict | Value):
         return plain(name, value)
     if isinstance(value, list | tuple) and any(isinstance(each, Value) for each in value):
-        return plain(name, value)
+        return plain(name, [*value])
     array = np.asarray(value)
     return array.tolist() if array.size <= _MAX_SHOWN_VALUES and array.dtype.kind in "biuU" else _hash_values([array])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -59,9 +59,6 @@ def list_reader(kinds: str) -> Reader:
 def plain(name: str, value: Any) -> Json:
     """Convert a value to JSON; a value whose type JSON lacks becomes a JSON object whose first key is the type.
 
-    Lists, tuples and ranges of numbers are written in the same way as arrays, so that earlier versions of gaussmix can
-    read them. An additional entry "as" lists the type of container at each level of nesting.
-
     Raises ValueError if the value can't be stored in a file; the message begins with the name of the parameter.
     """
     if isinstance(value, os.PathLike):
@@ -81,11 +78,11 @@ def plain(name: str, value: Any) -> Json:
             raise ValueError(f"{name} is {value!r:.80}, which is not registered, so a saved file could not be read.")
         parameters = [[key, plain(key, each)] for key, each in value.non_default_params.items()]
         return {"structure" if is_structure else "value": own, "parameters": parameters}
-    if isinstance(value, list | tuple) and any(isinstance(each, Value) for each in value):
-        return {"several": [plain(name, each) for each in value]}
-    types = {"as": _types(value)} if isinstance(value, list | tuple | range) else {}
-    if isinstance(value, list | tuple) and value and all(isinstance(item, str) for item in value):
-        return {"names": list(value)} | types
+    if isinstance(value, list | tuple | range):
+        _check_size(name, len(value))
+        if isinstance(value, range):
+            return {"range": [value.start, value.stop, value.step]}
+        return {"tuple" if isinstance(value, tuple) else "list": [plain(name, each) for each in value]}
     if isinstance(value, dict) and all(isinstance(column, list | tuple | np.ndarray) for column in value.values()):
         columns = ([plain(name, cell) for cell in column] for column in value.values())
         return {"table": [list(pair) for pair in zip((_plain_key(name, key) for key in value), columns, strict=True)]}
@@ -95,10 +92,15 @@ def plain(name: str, value: Any) -> Json:
         array = np.asarray(None)
     if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8 or not np.isfinite(array).all():
         raise ValueError(f"{name} is {value!r:.80}, which can't be saved: set another value, or save only mixture_.")
-    if array.size > _MAX_NUMBERS:
-        what = f"{name} has {array.size:,} numbers"
+    _check_size(name, array.size)
+    return {"array": array.tolist(), "dtype": array.dtype.name}
+
+
+def _check_size(name: str, size: int) -> None:
+    """Raise ValueError if a value has too many numbers for a file."""
+    if size > _MAX_NUMBERS:
+        what = f"{name} has {size:,} numbers"
         raise ValueError(f"{what}, too many for a file: set this parameter to None, or save only mixture_.")
-    return {"array": array.tolist(), "dtype": array.dtype.name} | types
 
 
 def from_plain(name: str, value: Json) -> Any:
@@ -115,13 +117,14 @@ def from_plain(name: str, value: Json) -> Any:
                 return family_named(own, **{str(key): from_plain(name, each) for key, each in pairs})
             case {"value": str(own), "parameters": [*pairs]} if own in VALUES:
                 return VALUES[own](**{str(key): from_plain(name, each) for key, each in pairs})
-            case {"several": [*each]}:
+            case {"list": [*each]}:
                 return [from_plain(name, one) for one in each]
+            case {"tuple": [*each]}:
+                return tuple(from_plain(name, one) for one in each)
+            case {"range": [int(), int(), int()] as ends} if len(range(*ends)) <= _MAX_NUMBERS:
+                return range(*ends)
             case {"array": list(values) | float(values), "dtype": str(dtype)} if dtype in _DTYPE_NAMES:
-                array = np.array(values, dtype=dtype)
-                return _as_types(array, value.get("as", []))
-            case {"names": [*names]} if all(isinstance(item, str) for item in names):
-                return tuple(names) if value.get("as") == ["tuple"] else names
+                return np.array(values, dtype=dtype)
             case {"table": [*columns]}:
                 return {_key(key): [from_plain(name, cell) for cell in column] for key, column in columns}
             case None | bool() | int() | float() | str():
@@ -147,38 +150,6 @@ def _plain_key(name: str, key: Any) -> str | int:
 def _key(key: Any) -> str | int:
     """Return the key of a column from JSON: an integer or text."""
     return key if isinstance(key, int) and not isinstance(key, bool) else str(key)
-
-
-def _types(value: Any) -> list[str]:
-    """Return the type names of nested lists, tuples and ranges, from the outermost to the innermost container."""
-    for kind in (list, tuple, range):
-        if isinstance(value, kind):
-            return [kind.__name__, *(_types(value[0]) if len(value) else [])]
-    return []
-
-
-def _as_types(array: Any, types: Sequence[Any]) -> Any:
-    """Convert an array to the nested lists and tuples, or to the range, in `types`; unchanged if `types` is empty."""
-    if not isinstance(array, np.ndarray):
-        return array
-    match list(types):
-        case ["list" | "tuple" as kind, *inner]:
-            items = array.tolist() if array.ndim == 1 else list(array)
-            return (list if kind == "list" else tuple)(_as_types(item, inner) for item in items)
-        case ["range"] if array.ndim == 1 and array.dtype.kind == "i":
-            return _range(array.tolist())
-        case []:
-            return array
-    raise ValueError
-
-
-def _range(integers: list[int]) -> range:
-    """Return the range of exactly the given integers; raise ValueError if there is no such range."""
-    step = integers[1] - integers[0] if len(integers) > 1 else 1
-    candidates = range(integers[0], integers[-1] + step, step) if integers else range(0)
-    if list(candidates) != integers:
-        raise ValueError
-    return candidates
 
 
 def read_values(readers: Mapping[str, Reader], saved: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -36,6 +36,16 @@ if TYPE_CHECKING:
     from gaussmix._src.forgetting import ForgettingRate
     from gaussmix._src.mixture.mixture import Mixture
     from gaussmix._src.model import Model
+
+
+class CheckedParameters(NamedTuple):
+    """The parameters of a fit that do not depend on the rows; `ridge` is None for an automatic `reg_covar`."""
+
+    n_components: int
+    family: Family
+    stopping: StopRule
+    ridge: float | None
+    starts: list[Any]
 
 
 @documented
@@ -417,7 +427,7 @@ class GaussianMixture(LikelihoodEstimator):
 
     def _checked(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> tuple[Problem, Plan]:
         """Check the data and all parameters; return the optimisation problem and the plan of the fit."""
-        n_components, family, stopping, ridge, starts = self._settings()
+        n_components, family, stopping, ridge, starts = self._check_parameters()
         source = fit_rows(self, X, sample_weight, options)
         check_enough_rows(source, n_components)
         parameters.check_supported(family, source.n_features)
@@ -434,8 +444,8 @@ class GaussianMixture(LikelihoodEstimator):
         reached = getattr(self, "lower_bound_", float("-inf"))
         return ModelStart(problem.adopt_model(self._fitted.model), reached, self._fitted.collapsed)
 
-    def _settings(self) -> tuple[int, Family, StopRule, float | None, list[Any]]:
-        """Check and return the parameters that do not depend on the rows; None stands for an automatic `reg_covar`."""
+    def _check_parameters(self) -> CheckedParameters:
+        """Check and convert the parameters that do not depend on the rows."""
         check_hooks(self)
         if isinstance(self.n_components, Iterable) and not isinstance(self.n_components, str):
             raise ParameterTypeError(
@@ -445,14 +455,14 @@ class GaussianMixture(LikelihoodEstimator):
         n_components = check_count("n_components", self.n_components, 1)
         family, names = parameters.check_family(self), changed_parameters(self)
         tolerance: Any = self.tol
-        max_steps, starts = self.max_iter, [self.init_params]
+        stopping, starts = StopRule(tolerance, self.max_iter), [self.init_params]
         if not names.isdisjoint(("tol", "max_iter")):
-            tolerance, max_steps = parameters.check_tol(tolerance) or 0.0, parameters.CHECKS["max_iter"](max_steps)
+            stopping = StopRule(parameters.check_tol(tolerance) or 0.0, parameters.CHECKS["max_iter"](self.max_iter))
         ridge = parameters.check_ridge(self.reg_covar, [family], self.prior)
         if not names.isdisjoint(("n_init", "init_params")):
             n_init = parameters.CHECKS["n_init"](self.n_init)
             starts = repeat_starts(self.init_params, parameters.check_start_names(self.init_params), n_init)
-        return n_components, family, StopRule(tolerance, max_steps), ridge, starts
+        return CheckedParameters(n_components, family, stopping, ridge, starts)
 
     @property
     def n_samples_seen_(self) -> int:

@@ -495,7 +495,7 @@ def test_fit_by_groups_preserves_the_type_of_parquet_keys(cli, tmp_path, rng):
     assert output["n_rows"] == 80
     assert [group["key"] for group in output["groups"]] == [30, 4]
     assert output["groups"][0]["n_steps"] > 0
-    assert output["groups"][1]["failed"].startswith("Input X contains NaN: row 1, column 'x'")
+    assert output["groups"][1]["failed"].startswith("Input X contains NaN: row 1 (counted from 0), column 'x'")
     with_missing = cli("fit", tmp_path / "cells.parquet", "--by", "cell", "-k", 1, "--json").stdout
     assert json.loads(with_missing)["groups"][1]["n_steps"] > 0
 
@@ -503,8 +503,8 @@ def test_fit_by_groups_preserves_the_type_of_parquet_keys(cli, tmp_path, rng):
 def test_error_messages_about_groups_count_rows_of_the_file(cli, csv_file):
     path = csv_file("kind,x\na,\na,1\na,inf\nb,1\nb,3\n")
     result = cli("fit", path, "--by", "kind", "-k", 1, "--drop-missing")
-    assert "Group 'a': Input DATA contains infinity: row 2, column 'x'" in result.stderr
-    assert "Without a mixture: 'a': Input X contains infinity: row 2, column 'x'" in result.stdout
+    assert "Group 'a': Input DATA contains infinity: row 2 (counted from 0), column 'x'" in result.stderr
+    assert "Without a mixture: 'a': Input X contains infinity: row 2 (counted from 0), column 'x'" in result.stdout
 
 
 def test_fit_by_groups_accepts_dates_and_decimal_numbers(cli, tmp_path, rng):

@@ -36,9 +36,9 @@ BAD_ROWS = {
     "missing in a nullable column": (
         REST.assign(width=pd.array([1, 2, None, 4], dtype="Int64")),
         ValueError,
-        "contains NaN: row 2, column 'width'",
+        "contains NaN: row 2 (counted from 0), column 'width'. Remove",
     ),
-    "null in a polars column": (pl.DataFrame({"width": [1.0, None, 2.0]}), ValueError, "NaN: row 1, column 'width'"),
+    "null in a polars column": (pl.DataFrame({"width": [1.0, None, 2.0]}), ValueError, "NaN: row 1 (counted from 0),"),
     "None before text": (np.array([[None, 2], [3, "wide"]], dtype=object), ValueError, "'wide', in row 1, column 1"),
     "None": (np.array([[1.0, 2], [None, 3], [4, 5]], dtype=object), ValueError, "contains NaN: row 1, column 0"),
     "too large to square": (X_with(1e154), ValueError, "contains 1e+154: row 4, column 1 (counted from 0). Its"),
@@ -139,7 +139,7 @@ def test_scores_reject_a_negative_sample_weight(method):
 def test_methods_of_a_fitted_estimator_reject_nan_if_missing_is_error(method):
     mixture = GaussianMixture(2, missing="error", random_state=0)
     call = getattr(mixture.fit(pd.DataFrame(ROWS, columns=NAMES)), method)
-    with pytest.raises(ValueError, match="contains NaN: row 4, column 'width'"):
+    with pytest.raises(ValueError, match=r"contains NaN: row 4 \(counted from 0\), column 'width'"):
         call(pd.DataFrame(X_with(np.nan), columns=NAMES))
 
 

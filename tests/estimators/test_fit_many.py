@@ -189,7 +189,7 @@ def test_the_error_of_a_group_names_the_column_and_the_row(library, table):
     data = {"pandas": frame, "polars": pl.from_pandas(frame), "arrow": as_arrow}
     mixtures = fit_quietly(data[library], 2, by="sensor", random_state=0)
     assert list(mixtures.errors) == ["west"]
-    assert f"row {first}, column 'b'" in mixtures.errors["west"]
+    assert f"row {first} (counted from 0), column 'b'" in mixtures.errors["west"]
 
 
 def test_offsets_divide_an_array_into_groups(rng):

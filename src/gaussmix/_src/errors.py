@@ -299,7 +299,7 @@ def column_named(column: int, names: Sequence[str] | None) -> str:
 
 def cell_named(row: int, column: int, names: Sequence[str] | None) -> str:
     """Return a phrase for messages that identifies a value by its row and column."""
-    return f"row {row}, {column_named(column, names)}{'' if names is None else ' (counted from 0)'}"
+    return f"row {row}{'' if names is None else ' (counted from 0)'}, {column_named(column, names)}"
 
 
 Outcome.__module__ = SingularCovarianceError.__module__ = DegenerateError.__module__ = (

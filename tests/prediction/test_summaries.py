@@ -135,6 +135,7 @@ def test_detector_stores_its_candidates_with_their_bic(frame):
     detector = GaussianMixtureDetector([1, 2, 3], random_state=0).fit(frame)
     assert detector.results_["n_components"] == [1, 2, 3]
     assert entry(detector, "BIC").startswith(f"{detector.results_['bic'][detector.best_index_]:.2f}")
+    assert detector.n_components_ == detector.results_["n_components"][detector.best_index_]
     single = detector.set_params(n_components=1).fit(frame)
     assert not hasattr(single, "results_")
 

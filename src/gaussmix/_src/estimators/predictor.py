@@ -62,6 +62,8 @@ class MixturePredictor(Estimator, ABC):
 
     Attributes
     ----------
+    n_components_ : int
+        Number of components of `mixture_`.
     converged_, n_iter_, lower_bound_, lower_bounds_, outcome_ : same as in `GaussianMixture`.
     results_, best_index_ : same as in `GaussianMixtureIC`; they exist only if BIC chooses the mixture.
     n_features_in_, feature_names_in_ : as in scikit-learn.
@@ -81,6 +83,11 @@ class MixturePredictor(Estimator, ABC):
         def __getattr__(self, name: str) -> Any:
             check_attribute(self, name)
             return object.__getattribute__(self, name)  # raises Python's own AttributeError
+
+    @property
+    def n_components_(self) -> int:
+        """Number of components of `mixture_`."""
+        return self.mixture_.n_components
 
     @property
     def _is_choice(self) -> bool:

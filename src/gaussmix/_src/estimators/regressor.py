@@ -64,7 +64,9 @@ class GaussianMixtureRegressor(RegressorMixin, MixturePredictor):
     targets_ : int or (n_targets,)
         Indices of the targets among the features of `mixture_`; a single integer if y has one dimension or `targets`
         is not a list.
-    converged_, n_iter_, lower_bound_, lower_bounds_, outcome_ : same as in `GaussianMixture`
+    n_components_ : int
+        Number of components of `mixture_`.
+    converged_, n_iter_, lower_bound_, lower_bounds_, outcome_ : same as in `GaussianMixture`.
     results_, best_index_ : same as in `GaussianMixtureIC`; they exist only if BIC chooses the mixture.
     n_features_in_, feature_names_in_ : as in scikit-learn; targets are not counted.
 

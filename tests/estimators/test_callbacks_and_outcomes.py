@@ -3,6 +3,7 @@
 import math
 import re
 import time
+import warnings
 from itertools import chain, repeat
 
 import numpy as np
@@ -163,6 +164,14 @@ def test_max_time_in_the_first_run_also_reports_the_runs_that_it_prevented():
     ):
         fitted = GaussianMixture(2, random_state=0, n_init=3, tol=0, max_time=0).fit(ROWS)
     assert re.search("before the mean log-likelihood converged.*before the other starts", fitted.outcome_.reason)
+
+
+def test_max_time_recommends_a_single_method_for_the_two_searches_of_a_fit_with_noise():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        GaussianMixture(2, random_state=0, noise=True, tol=0, max_time=0).fit(ROWS)
+        GaussianMixture(2, random_state=0, noise=True, tol=0, max_time=0, init_params="search").fit(ROWS)
+    assert ["set init_params to a single method" in str(each.message) for each in caught] == [False, True, False]
 
 
 @pytest.mark.parametrize(

@@ -207,7 +207,10 @@ def _may_agree(one: Trace, other: Trace, tolerance: float) -> bool:
 # Sentence for each reason why the remaining runs of a fit were skipped.
 SKIP_REASONS = {
     Outcome.STOPPED: "A callback ended the fit before the other starts were done.",
-    Outcome.TIME_LIMIT: "max_time was reached before the other starts were run; raise max_time or try fewer starts.",
+    Outcome.TIME_LIMIT: (
+        "max_time was reached before the other starts were run; raise max_time, lower n_init, or set init_params to a "
+        "single method."
+    ),
 }
 
 

@@ -146,7 +146,7 @@ BAD_MATRICES = {
     "shape tied": ("tied", EYES, "should have the shape of (3, 3), but got (2, 3, 3) in {}s_init."),
     "shape diag": ("diag", EYES, "should have the shape of (2, 3), but got (2, 3, 3) in {}s_init."),
     "shape spherical": ("spherical", np.ones((2, 3)), "should have the shape of (2,), but got (2, 3) in {}s_init."),
-    "text": ("spherical", ["a", "b"], "{}s_init must be an array of numbers: could not convert"),
+    "text": ("spherical", ["a", "b"], "{}s_init must be an array of numbers: 'a' is text"),
     "complex": ("full", EYES * 1j, "{}s_init must be real numbers, not complex numbers."),
 }
 

@@ -428,7 +428,7 @@ BAD = {
         np.arange(20) % 3 - 1,
         "so set a single n_components and a covariance_type without shared parameters (",
     ),
-    "text as priors": ({"priors": "equal"}, LABELS, "array of numbers: could not convert string to float: 'equal'"),
+    "text as priors": ({"priors": "equal"}, LABELS, "array of numbers: 'equal' is text"),
 }
 
 

@@ -199,8 +199,11 @@ def check_floats(parameter: str, values: ArrayLike) -> Array:
     frame = numerics.frames.Frame.from_table(values)
     try:
         array = np.asarray(plain_array(values)) if frame is None else frame.rows(parameter)
-        if array.dtype.kind not in "cmM":  # objects, because errors about NumPy's texts would contain "np.str_"
-            return (array.astype(object) if array.dtype.kind in "SU" else array).astype(np.float64, copy=False)
+        for text in array.ravel().tolist() if array.dtype.kind in "OSU" else ():
+            if isinstance(text, str | bytes):  # NumPy would convert "1.5"
+                raise ValueError(f"{text!r:.40} is text. Convert text to numbers first, such as by .astype(float).")
+        if array.dtype.kind not in "cmM":
+            return array.astype(np.float64, copy=False)
     except (TypeError, ValueError, OverflowError) as error:
         reason = f": {error}"
         if reason.startswith(": float() argument"):

@@ -381,6 +381,14 @@ class TestErrorMessages:
             with pytest.raises(ValueError, match="memory must be a number of bytes or a string such as '512 MB'"):
                 check_memory(wrong)
 
+    def test_missing_values_are_rejected_unless_missing_is_true(self, tmp_path):
+        np.save(tmp_path / "a.npy", [[1.0, np.nan], [2.0, 3.0]])
+        with pytest.raises(ValueError, match=r"row 0, column 'x1': .* fill such rows first, or open .* missing=True\."):
+            open(tmp_path / "a.npy")
+        assert open(tmp_path / "a.npy", missing=True).may_miss
+        with pytest.raises(TypeError, match="missing must be True or False, not 'error'"):
+            open(tmp_path / "a.npy", missing="error")
+
 
 class TestColumns:
     @pytest.mark.parametrize(

@@ -58,7 +58,9 @@ class BadCell(NamedTuple):
         """Return the sentences of an error: what is wrong with the value, and what the user can do."""
         if np.isfinite(self.value):
             return f"{self.name} is too large. {self.advice}"
-        return f"the value is {'missing (NaN or null)' if np.isnan(self.value) else 'infinite'}. {self.advice}"
+        if np.isnan(self.value):
+            return f"the value is missing (NaN or null). {self.advice[:-1]}, or open the table with missing=True."
+        return f"the value is infinite. {self.advice}"
 
     @property
     def advice(self) -> str:

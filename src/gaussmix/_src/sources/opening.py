@@ -96,6 +96,8 @@ def open(
     >>> gaussmix.GaussianMixture(2, random_state=0).fit(gaussmix.open(path)).means_.shape
     (2, 2)
     """
+    if not isinstance(missing, bool):  # text, such as the "error" of estimators, would count as True
+        raise ParameterTypeError(f"missing must be True or False, not {missing!r:.60}.")
     request = OpenOptions(columns, weights, check_memory(memory), missing, None if cache is None else Path(cache))
     opener = _of_files(os.fspath(data)) if isinstance(data, str | os.PathLike) else _registered(_kind(data))
     if opener is None:

@@ -49,7 +49,8 @@ _OPTION_ADVICE = {  # maps advice for users of Python to advice for users of the
     "Fit with a box as the volume of noise": _WITHOUT_NOISE,
     "Use mixture.without_noise": _WITHOUT_NOISE,
 }
-_FILL = "Remove or fill such rows first."  # advice for users of Python; commands use `_missing_value_advice`
+_FILL = "Remove or fill such rows first."
+_FILL_OR_OPEN = re.compile(_FILL[:-1] + r"(, or open the table with missing=True)?\.")  # advice for users of Python
 _SAME_WORDS = "tol trim weight_type criterion max_condition max_iter max_time n_factors n_init reg_covar check_maximum"
 _WORDS = {
     **_OPTION_ADVICE,
@@ -80,7 +81,7 @@ def in_options(sentence: str, command: click.Command | None = None, *, is_of_tab
     """
     pattern = _PHRASE if is_of_table else _WORD
     text = pattern.sub(lambda match: _WORDS[match[1]] + (" " if match[2] else ""), " ".join(sentence.split()))
-    return text if re.search(r"\binfinit[ey]\b", text) else text.replace(_FILL, _missing_value_advice(command))
+    return text if re.search(r"\binfinit[ey]\b", text) else _FILL_OR_OPEN.sub(_missing_value_advice(command), text)
 
 
 def _missing_value_advice(command: click.Command | None) -> str:

@@ -156,6 +156,18 @@ def test_the_error_names_a_linearly_dependent_or_constant_column(as_frame, rng):
         GaussianMixture(2, covariance_type="diag", reg_covar=0, random_state=0).fit(X.assign(depth=1.0))
 
 
+def test_the_error_names_a_linearly_dependent_column_of_a_table_with_missing_values(rng):
+    X = pd.DataFrame(rng.normal(size=(90, 2)), columns=["width", "height"]).mask(rng.random((90, 2)) < 0.1)
+    X["inches"] = X["width"] / 2.54
+    gm = GaussianMixture(2, reg_covar=0, random_state=0)
+    with pytest.raises(SingularCovarianceError, match=r"Column 'inches' follows from column 'width'.*Leave out one"):
+        gm.fit(X)
+    X.loc[3:, "height"] = np.nan  # three complete rows are linearly dependent by chance
+    with pytest.raises(SingularCovarianceError) as caught:
+        gm.fit(X)
+    assert "follows from" not in str(caught.value)
+
+
 @pytest.mark.parametrize("n_far", [1, 4])
 @pytest.mark.parametrize("reg_covar", [0, "auto"])
 @pytest.mark.parametrize("structure", ["full", "tied"])

@@ -17,6 +17,7 @@ from gaussmix._src.fit.fitted import RESTS_ON_RIDGE, Diagnosis
 from gaussmix._src.fit.plan import MIN_RIDGE_FRACTION
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.interfaces.block import Block
+from gaussmix._src.interfaces.leaves import Sums
 from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.spread import Spread
 from gaussmix._src.model import Model
@@ -67,6 +68,14 @@ def _count_others(leaf: Block, low: Array, high: Array) -> Array:
     """Count the values other than `low` and `high` in each column of the rows of positive weight, (n_features,)."""
     rows = leaf.rows if leaf.row_weight is None else leaf.rows[leaf.row_weight > 0]
     return ((rows != low) & (rows != high) & ~np.isnan(rows)).sum(axis=0, dtype=np.float64)
+
+
+def _complete_rows(leaf: Block) -> Sums:
+    """Return the number and the spread of the rows of positive weight without missing values in a leaf."""
+    leaf = leaf.on_host()
+    are_complete = ~np.isnan(leaf.rows).any(axis=1)
+    indices = np.flatnonzero(are_complete if leaf.row_weight is None else are_complete & (leaf.row_weight > 0))
+    return Sums((len(indices), Spread.from_block(leaf.take(indices, leaf.first_row))))
 
 
 def two_valued_sentence(columns: Sequence[int], names: Names) -> str:
@@ -121,7 +130,8 @@ class SingularColumns:
     Parameters
     ----------
     constant : columns with a single value.
-    dependent : map from each column that is a linear function of earlier columns to the list of these earlier columns.
+    dependent : map from each column that is a linear function of earlier columns, in all rows without missing values,
+        to the list of these earlier columns.
     two_valued : columns with only two distinct values.
     zero_heavy : other columns in which at least a fifth of the values are 0.
     distant_rows : rows without which fewer columns would be linearly dependent; `dependent` leaves these rows out.
@@ -149,15 +159,16 @@ class SingularColumns:
         result = cls(constant, two_valued=two_valued, zero_heavy=zero_heavy)
         if second > Second.DIAGONAL and n_rows <= source.n_features:
             return cls(constant, n_rows=n_rows)
-        if second > Second.DIAGONAL and not source.is_incomplete:  # otherwise, the covariance of all rows is unknown
-            dependent = _find_dependent_columns(source.collect(Spread).covariance)
-            result = replace(result, dependent=dependent)
-        if result.dependent:
+        if second > Second.DIAGONAL:
+            n_complete, spread = source.sum_of(_complete_rows)
+            if n_complete > source.n_features:
+                result = replace(result, dependent=_find_dependent_columns(spread.covariance))
+        if result.dependent and not source.is_incomplete:
             rows, covariance = split_distant_rows(source, DOMINANT_DISTANCE)
             other_columns = _find_dependent_columns(covariance)
             if other_columns.keys() < result.dependent.keys():
                 result = replace(result, dependent=other_columns, distant_rows=rows)
-        elif not (constant or two_valued or zero_heavy or source.is_incomplete):
+        elif not (result.dependent or constant or two_valued or zero_heavy or source.is_incomplete):
             result = replace(result, isolated_rows=split_distant_rows(source, ISOLATED_DISTANCE)[0])
         return result
 

@@ -62,6 +62,8 @@ BAD_ROWS = {
     "no rows": (ROWS[:0], ValueError, "Found array with 0 sample(s) (shape=(0, 3)) while a minimum of 2 is required"),
     "one row": (ROWS[:1], ValueError, "Found array with 1 sample(s) (shape=(1, 3)) while a minimum of 2 is required"),
     "fewer rows than components": (ROWS[:2], ValueError, "n_samples >= n_components but got n_components = 3, n_samp"),
+    "columns and rows exchanged": (ROWS[:2], ValueError, "Lower n_components. If each row of X is a feature, transp"),
+    "None instead of a table": (None, ValueError, "Input X is None. Pass an array"),
     "no columns": (ROWS[:, :0], ValueError, "Found array with 0 feature(s)"),
     "one dimension": (ROWS[:, 0], ValueError, "Expected 2D array, got 1D array instead"),
     "three dimensions": (ROWS[None], ValueError, "Found array with dim 3, while dim <= 2 is required"),

@@ -49,6 +49,8 @@ def _check_is_table(X: Any) -> None:
         if hasattr(X, "data"):  # a Bunch, which the functions of sklearn.datasets return
             advice = "Pass its table: X.data"
         raise ParameterTypeError(f"Input X is a dictionary. {advice}.") from None
+    if X is None:
+        raise ValueError("Input X is None. Pass an array, a data frame, or the path of a file.") from None
     # Lazy objects of Dask and Spark have all public attributes, such as `dtype` and `read`, but no truth value.
     if isinstance(dtype := getattr(X, "dtype", None), np.dtype) and dtype.names:
         raise ParameterTypeError(

@@ -209,7 +209,8 @@ class SingularColumns:
         if self.n_rows is not None:
             sentences.append(
                 f"{counted(self.n_rows, 'row')} can't determine covariances between all features: raise "
-                "reg_covar, choose covariance_type='diag', or set the scale of a GaussianMixture's prior."
+                "reg_covar, choose covariance_type='diag', or set the scale of a GaussianMixture's prior. "
+                "If each row of X is a feature, transpose X."
             )
         return " ".join(sentences)
 

@@ -136,9 +136,10 @@ class GaussianMixture(LikelihoodEstimator):
         are frozen. "error" ends the run, and `fit` raises DegenerateError if no run is left.
     weight_type : {"frequency", "precision"}, default "frequency"
         Meaning of `sample_weight`. With "frequency", a row of weight 2 counts as two rows. With "precision", a weight
-        is the reliability of a row relative to other rows (unrelated to `precisions_`), and weights are scaled so that
-        their sum is the number of rows of positive weight. "frequency" and "precision" differ in BIC, AIC, standard
-        errors and the effect of a prior, but without a prior, give the same mixture up to the automatic `reg_covar`.
+        is the reliability of a row relative to other rows (unrelated to `precisions_`) or a survey weight, and weights
+        are scaled so that their sum is the number of rows of positive weight. "frequency" and "precision" differ in
+        BIC, AIC, standard errors and the effect of a prior, but without a prior, give the same mixture up to the
+        automatic `reg_covar`.
     random_state : int, RandomState or None, default None
         Seed of the initialisation and of `sample`; pass an integer to get the same result in every call.
     posterior : {"auto", "exact"} or int, default "auto"

@@ -68,6 +68,13 @@ def test_detector_caches_the_last_marginals(rng):
     detector.p_values(again[[np.flatnonzero(~np.isnan(row)).tobytes() == used for row in again]])
     detector.p_values(X_nan[[np.flatnonzero(~np.isnan(row)).tobytes() not in ids for row in X_nan]])
     assert used in mixture._marginal_cache
+    detector.predict(X_nan)
+    ids = list(map(id, mixture._marginal_cache.values()))
+    detector.predict(X_nan)  # with cached thresholds, although there are more patterns than cached marginals
+    assert list(map(id, mixture._marginal_cache.values())) == ids
+    half = GaussianMixtureDetector(2, coverage=0.5, random_state=0).fit(rows)
+    detector.offset_ = half.offset_
+    np.testing.assert_array_equal(detector.decision_function(X_nan), half.decision_function(X_nan))
 
 
 @pytest.mark.heavy

@@ -32,6 +32,7 @@ from gaussmix._src.sources.quantile import lowest_inside
 from gaussmix._src.validation.rows import RowsLike
 
 _AUTO = "auto"
+_MAX_CACHED_LEVELS = 10_000  # number of thresholds in the cache of a mixture, which then takes about 2 MB
 
 
 @documented
@@ -250,7 +251,6 @@ class _Excess:
     offset: float
     marginals: Marginals
     log_mass: float
-    _levels: dict[bytes, float] = field(default_factory=dict, init=False)  # thresholds by pattern of observed features
 
     def __call__(self, block: Block) -> Array:
         result, levels = self.log_density(block), np.full(block.n_rows, self.offset)
@@ -261,10 +261,13 @@ class _Excess:
 
     def _level(self, seen: Indices) -> float:
         """Return the threshold for a subset of the features; cache thresholds, because computing one is slow."""
-        key = seen.tobytes()
-        if key not in self._levels:
-            self._levels[key] = self.marginals.of_features(seen)._level_quantile(self.log_mass)
-        return self._levels[key]
+        cache, key = self.marginals.mixture._level_cache, (seen.tobytes(), self.log_mass)
+        if (level := cache.get(key)) is None:
+            level = self.marginals.of_features(seen)._level_quantile(self.log_mass)
+            if len(cache) >= _MAX_CACHED_LEVELS:
+                cache.clear()
+            cache[key] = level
+        return level
 
 
 def _density_p_value(block: Block, mixture: Mixture) -> Array:

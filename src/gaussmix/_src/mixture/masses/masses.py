@@ -353,6 +353,11 @@ class Masses(MixtureBase):
         return {}
 
     @cached_property
+    def _level_cache(self) -> dict[tuple[bytes, float], float]:
+        """Return a cache of density levels of marginals, by feature indices and log mass."""
+        return {}
+
+    @cached_property
     def _usual_levels(self) -> LevelSample:
         return mixture.levels.LevelSample.draw(self._model, N_LEVEL_POINTS, np.random.default_rng(0), self._engine())
 

@@ -54,6 +54,7 @@ def test_dir_lists_only_public_names() -> None:
     [
         ("GMM", "Use GaussianMixture."),
         ("Mclust", "Use GaussianMixtureIC."),
+        ("mclustBootstrapLRT", "Use likelihood_ratio_test."),
         ("fitgmdist", r"Use GaussianMixture\(n_components\).fit\(X\)."),
         ("PairDisplay", "import it from gaussmix.plot"),
         ("spark", "import gaussmix.spark"),

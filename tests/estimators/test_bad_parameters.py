@@ -252,6 +252,7 @@ SUGGESTIONS = {
     "gm.decision_function(ROWS)": (AttributeError, "Use score_samples(X), or a GaussianMixtureDetector, which has"),
     "GaussianMixtureClassifier().decision_function": (AttributeError, "Use predict_log_proba(X) of a Gaussian"),
     "gm.to_onnx()": (AttributeError, "Use gaussmix.export.to_onnx(estimator)."),
+    "GaussianMixtureDetector().fit(ROWS).covariance_type_": (AttributeError, "Use mixture_.family."),
     "GaussianMixtureClassifier().fit(ROWS, LABELS).classes": (AttributeError, "has no classes. Use classes_."),
     "BayesianGaussianMixture(prior=1)": (TypeError, "It is a parameter of GaussianMixture."),
     "GaussianMixtureClassifier().classes_": (ValueError, "not fitted yet"),

@@ -86,8 +86,9 @@ _ARGUMENTS = {
     "sample_weight": "w weight weights",
     "tol": "eps epsilon tolerance",
 }
-# Methods of other packages whose equivalents are functions or other estimators.
+# Methods of other packages, and attributes of some estimators, whose equivalents belong to other objects.
 _ELSEWHERE = {
+    "covariance_type_": "mixture_.family",
     "decision_function": "predict_log_proba(X) of a GaussianMixtureClassifier",
     "plot": "gaussmix.plot.ComponentDisplay.from_estimator(estimator, X)",
     "predict_interval": "predict_quantiles(X, [0.05, 0.95]) of a GaussianMixtureRegressor",

@@ -47,9 +47,9 @@ def seed_centres(sample: DistinctRows, n_components: int, rng: np.random.Generat
 
 
 def complete_or_imputed_rows(sample: DistinctRows) -> DistinctRows:
-    """Return the complete rows or, if there are too few complete rows, all rows with imputed missing values."""
-    few = sample.has_few_complete_rows
-    return replace(sample, rows=sample.imputed, estimates=None) if few else sample.complete_rows
+    """Return the complete rows or, if they are too few, all rows with a value, with imputed missing values."""
+    rows = sample.clustered_rows
+    return replace(rows, rows=rows.imputed, estimates=None)
 
 
 def count_candidates(n_components: int) -> int:
@@ -80,9 +80,7 @@ def kmeans_and_search(
 
 def request_search(partition: Partition, sample: DistinctRows, rng: np.random.Generator) -> Partition:
     """Request a split-and-merge search on the complete rows or, if they are too few, on all rows with a value."""
-    has_value = ~np.isnan(sample.rows).all(axis=1)
-    rows = sample.take(has_value) if sample.has_few_complete_rows else sample.complete_rows
-    return replace(partition, search_rows=rows, search_seed=int(rng.integers(2**63)))
+    return replace(partition, search_rows=sample.clustered_rows, search_seed=int(rng.integers(2**63)))
 
 
 def run_lloyd(sample: DistinctRows, engine: Engine[Any], centres: Array, *, relocates: bool = False) -> Array:

@@ -55,8 +55,19 @@ class DistinctRows:
 
     @property
     def has_few_complete_rows(self) -> bool:
-        """Return whether the complete rows have too little weight to be used without the other rows."""
-        return bool(self.complete_rows.weight.sum() <= MIN_COMPLETE_FRACTION * self.weight.sum())
+        """Return whether the complete rows have too little weight to be used without the other rows with a value."""
+        return bool(self.complete_rows.weight.sum() <= MIN_COMPLETE_FRACTION * self._rows_with_value.weight.sum())
+
+    @property
+    def clustered_rows(self) -> DistinctRows:
+        """Return the rows that k-means and searches use: complete rows or, if too few, all rows with a value."""
+        return self._rows_with_value if self.has_few_complete_rows else self.complete_rows
+
+    @property
+    def _rows_with_value(self) -> DistinctRows:
+        """Return the rows with at least one observed value."""
+        empty = np.isnan(self.rows).all(axis=1)
+        return self.take(~empty) if empty.any() else self
 
     @property
     def complete_rows(self) -> DistinctRows:

@@ -109,9 +109,10 @@ def test_log_density_p_value_is_accurate_with_thousands_of_components():
 
 
 def test_save_rejects_millions_of_initial_values(tmp_path):
-    estimator = GaussianMixture(1).fit([[0.0], [1.0]]).set_params(means_init=np.zeros((3_000_001, 1)))
-    with pytest.raises(
-        ValueError, match="GaussianMixture: means_init has 3,000,001 numbers, too many for a file: set this"
-    ):
-        estimator.save(tmp_path / "model.gmm")
+    estimator = GaussianMixture(1).fit([[0.0], [1.0]])
+    for values in np.zeros((3_000_001, 1)), [[0.0] * 1_000_000] * 3 + [[0.0]]:
+        with pytest.raises(
+            ValueError, match="GaussianMixture: means_init has 3,000,001 numbers, too many for a file: set this"
+        ):
+            estimator.set_params(means_init=values).save(tmp_path / "model.gmm")
     estimator.set_params(means_init=None).save(tmp_path / "model.gmm")

@@ -287,6 +287,16 @@ def test_estimates_are_conditional_means_under_one_normal_distribution(rng):
         np.testing.assert_allclose(actual, mean + (row[seen] - mean[seen]) @ slopes, rtol=1e-9, atol=1e-9)
 
 
+def test_missing_values_of_many_features_are_not_estimated(rng):
+    for n_features in imputation.MAX_FEATURES, imputation.MAX_FEATURES + 1:
+        rows = rng.normal(size=(100, n_features))
+        rows[:, 0] = np.nan
+        sample = imputation.estimate_missing_values(
+            DistinctRows(rows, np.ones(100)), IncompleteEngine(1), Objective(np.ones(n_features))
+        )
+        assert (sample.estimates is None) == (n_features > imputation.MAX_FEATURES)
+
+
 def test_k_means_finds_clusters_although_few_rows_are_complete():
     """With means of columns as estimates, two of the six fits end 0.6 and 0.8 nats per row lower."""
     for seed in range(6):

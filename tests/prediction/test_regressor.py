@@ -262,7 +262,7 @@ BAD = {
     "three dimensions": ({}, ROWS, Y.reshape(20, 1, 1), ValueError, "y must have shape (n_samples,)"),
     "no target": ({}, ROWS, np.empty((20, 0)), ValueError, "y must have shape (n_samples,)"),
     "constant": ({"reg_covar": 0}, ROWS, np.ones(20), ValueError, "ill-defined empirical covariance"),
-    "too large": ({}, ROWS, Y * 1e200, ValueError, "column 'y' (counted from 0). Its square overflows"),
+    "too large": ({}, ROWS, Y * 1e200, ValueError, "(counted from 0), column 'y'. Its square overflows"),
     "too small": ({}, ROWS, np.c_[Y, Y * 1e-200], ValueError, "in column 'y1': the square of this range underflows"),
 }
 

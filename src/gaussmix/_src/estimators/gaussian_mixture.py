@@ -428,7 +428,7 @@ class GaussianMixture(LikelihoodEstimator):
 
     def _checked(self, X: RowsLike, sample_weight: ArrayLike | None, options: FitOptions) -> tuple[Problem, Plan]:
         """Check the data and all parameters; return the optimisation problem and the plan of the fit."""
-        n_components, family, stopping, ridge, starts = self._check_parameters()
+        n_components, family, stopping, ridge, starts = self._checked_parameters()
         source = fit_rows(self, X, sample_weight, options)
         check_enough_rows(source, n_components)
         parameters.check_supported(family, source.n_features)
@@ -445,8 +445,8 @@ class GaussianMixture(LikelihoodEstimator):
         reached = getattr(self, "lower_bound_", float("-inf"))
         return ModelStart(problem.adopt_model(self._fitted.model), reached, self._fitted.collapsed)
 
-    def _check_parameters(self) -> CheckedParameters:
-        """Check and convert the parameters that do not depend on the rows."""
+    def _checked_parameters(self) -> CheckedParameters:
+        """Return the parameters that do not depend on the rows, checked and converted."""
         check_hooks(self)
         if isinstance(self.n_components, Iterable) and not isinstance(self.n_components, str):
             raise ParameterTypeError(

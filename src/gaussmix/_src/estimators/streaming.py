@@ -39,7 +39,7 @@ _FOLLOWED = "Online steps followed the fit to the first rows."
 def learn(estimator: Any, X: RowsLike, sample_weight: ArrayLike | None) -> None:
     """Fit the estimator to the next rows of a stream; see `GaussianMixture.partial_fit` for parameters and errors."""
     with unchanged_on_failure(estimator):
-        n_components, family, *_ = estimator._check_parameters()
+        n_components, family, *_ = estimator._checked_parameters()
         _options(estimator)  # raises ValueError even if this call fits nothing, because too few rows are waiting
         if family.kind is LowRank:  # EM for factor analysers needs all rows in each step.
             check_combination({f"covariance_type={family.name!r}", "partial_fit"})

@@ -268,10 +268,12 @@ class FirstState:
         """Return the partition of the rows by the initialisation `start_name`, without regard to known labels."""
         problem, plan, data = self.problem, self.plan, self.problem.data
         engine, n_components = problem.engine, problem.n_components
-        sample = data.scaled_sample if is_scaled(start_name, problem.family) else data.imputed_sample
+        unit = column_units(data.default_ridge) if is_scaled(start_name, problem.family) else None
         if data.trimming is None:
             if start_name == "tree":
-                sample = replace(data.larger_sample(SAMPLED_ROWS_PER_CELL * n_components), unit=sample.unit)
+                sample = replace(data.larger_sample(SAMPLED_ROWS_PER_CELL * n_components), unit=unit)
+            else:
+                sample = data.imputed_sample if unit is None else data.scaled_sample
             return load_start(start_name)(sample, engine, n_components, plan.rng)
         has_covariances = plan.user_init is not None and plan.user_init.covariances is not None
         # A prior is left out, because it would depend on the structure.
@@ -279,6 +281,7 @@ class FirstState:
         partition = data.trimming.start_partition(
             start_name, data.sample, engine, n_components, ridge, plan.rng, plan.stopping.deadline
         )
+        sample = replace(data.sample, unit=unit)
         return request_search(partition, sample, plan.rng) if start_name == "search" else partition
 
     def _source_from_user(self) -> Source:

@@ -79,7 +79,7 @@ def plain(name: str, value: Any) -> Json:
         parameters = [[key, plain(key, each)] for key, each in value.non_default_params.items()]
         return {"structure" if is_structure else "value": own, "parameters": parameters}
     if isinstance(value, list | tuple | range):
-        _check_size(name, len(value))
+        _check_size(name, _count_values(value))
         if isinstance(value, range):
             return {"range": [value.start, value.stop, value.step]}
         return {"tuple" if isinstance(value, tuple) else "list": [plain(name, each) for each in value]}
@@ -94,6 +94,13 @@ def plain(name: str, value: Any) -> Json:
         raise ValueError(f"{name} is {value!r:.80}, which can't be saved: set another value, or save only mixture_.")
     _check_size(name, array.size)
     return {"array": array.tolist(), "dtype": array.dtype.name}
+
+
+def _count_values(value: Any) -> int:
+    """Return the number of values in a list, tuple or range, including nested ones."""
+    if isinstance(value, list | tuple):
+        return sum(map(_count_values, value))
+    return len(value) if isinstance(value, range) else 1
 
 
 def _check_size(name: str, size: int) -> None:

@@ -162,7 +162,7 @@ def _make_template(
     if not (is_bayesian or isinstance(init, str | list | tuple) or callable(init)):
         raise ValueError("init_params of fit_many must be the name of an initialisation, or a callable.")
     if isinstance(template, GaussianMixture):
-        template._check_parameters()
+        template._checked_parameters()
     return template
 
 
@@ -191,7 +191,7 @@ class _ManyFits:
             warn(check_features(self.template.covariance_type, rows.shape[1]))
         if isinstance(self.template, BayesianGaussianMixture):
             return None
-        n_components, family, stopping, ridge, starts = self.template._check_parameters()
+        n_components, family, stopping, ridge, starts = self.template._checked_parameters()
         n_init = CHECKS["n_init"](self.template.n_init)
         engine, init = self.template._engine(), self.template.init_params
         if len(rows):

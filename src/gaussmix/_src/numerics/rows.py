@@ -59,7 +59,8 @@ class BadCell(NamedTuple):
         if np.isfinite(self.value):
             return f"{self.name} is too large. {self.advice}"
         if np.isnan(self.value):
-            return f"the value is missing (NaN or null). {self.advice[:-1]}, or open the table with missing=True."
+            advice = f"{self.advice[:-1]}, or open the table with missing=True if the estimator allows missing values."
+            return f"the value is missing (NaN or null). {advice}"
         return f"the value is infinite. {self.advice}"
 
     @property

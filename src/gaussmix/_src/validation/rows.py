@@ -169,8 +169,6 @@ def check_enough_rows(source: Source, n_components: int, advice: str = "Lower n_
     """Raise ValueError if there are fewer rows than components, or fewer rows of positive weight than components."""
     if source.n_rows < n_components:
         counts = f"n_components = {n_components}, n_samples = {source.n_rows}"
-        if source.n_rows < source.n_features:
-            advice += " If each row of X is a feature, transpose X."
         raise ValueError(f"Expected n_samples >= n_components but got {counts}. {advice}")
     n_positive = source.row_totals.n_positive
     if n_positive < n_components:

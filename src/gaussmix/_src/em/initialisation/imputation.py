@@ -19,15 +19,18 @@ from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.waiting import seconds_left
 
 MAX_ROWS, MAX_STEPS = 4096, 50  # limits of EM, because estimates need not be exact
+MAX_FEATURES = 32  # with more features, estimates take long, and do not improve fits
 
 
 def estimate_missing_values(sample: DistinctRows, engine: Any, objective: Objective) -> DistinctRows:
-    """Return a sample with estimates of its missing values.
+    """Return a sample with estimates of its missing values; without estimates if there are too many features.
 
     EM fits one normal distribution with a full covariance to a subsample, and the estimates are conditional means under
     this distribution. If means of columns were used, k-means would separate rows by the features that they lack instead
     of by clusters.
     """
+    if sample.rows.shape[1] > MAX_FEATURES:
+        return sample
     subsample = sample.subsample(MAX_ROWS, np.random.default_rng(0))
     rows = ArraySource(subsample.rows, subsample.weight)
     first = InitialMoments(rows, engine, 1, nearest_centre(np.zeros((1, rows.n_features))))

@@ -137,6 +137,7 @@ class SingularColumns:
     distant_rows : rows without which fewer columns would be linearly dependent; `dependent` leaves these rows out.
     isolated_rows : rows that are far from all other rows; empty if there are other causes.
     n_rows : number of rows, if it is too small for linearly independent columns; otherwise None.
+    misses_values : whether values are missing, so that `dependent` describes only the other rows.
     """
 
     constant: list[int] = field(default_factory=list)
@@ -146,6 +147,7 @@ class SingularColumns:
     distant_rows: list[int] = field(default_factory=list)
     isolated_rows: list[int] = field(default_factory=list)
     n_rows: int | None = None
+    misses_values: bool = False
 
     @classmethod
     def find(cls, source: Source, failed_families: Collection[Family]) -> SingularColumns:
@@ -162,7 +164,8 @@ class SingularColumns:
         if second > Second.DIAGONAL:
             n_complete, spread = source.sum_of(_complete_rows)
             if n_complete > source.n_features:
-                result = replace(result, dependent=_find_dependent_columns(spread.covariance))
+                dependent = _find_dependent_columns(spread.covariance)
+                result = replace(result, dependent=dependent, misses_values=n_complete < n_rows)
         if result.dependent and not source.is_incomplete:
             rows, covariance = split_distant_rows(source, DOMINANT_DISTANCE)
             other_columns = _find_dependent_columns(covariance)
@@ -175,9 +178,10 @@ class SingularColumns:
     def describe(self, names: Names) -> str:
         """Return a message that lists the singular columns and gives advice; "" if there are no singular columns."""
         sentences = [f"{name_columns(self.constant, names)} constant."] if self.constant else []
+        where = " in the rows without missing values" if self.misses_values else ""
         for column, others in list(self.dependent.items())[:_MAX_EXPLAINED_COLUMNS]:
             alone = str(column) if names is None else repr(str(names[column]))
-            sentences.append(f"Column {alone} follows from {columns_text(others, names)}.")
+            sentences.append(f"Column {alone} follows from {columns_text(others, names)}{where}.")
         if len(self.dependent) > _MAX_EXPLAINED_COLUMNS:
             sentences.append(f"{len(self.dependent) - _MAX_EXPLAINED_COLUMNS} more follow from other columns.")
         if sentences:

@@ -52,7 +52,7 @@ PRIVATE = {
 _ANSWERS = {
     "aic(X)": "aic_",
     "GaussianMixtureIC itself, which is the best estimator after fit": "best_estimator_ best_model_",
-    "n_components_, covariance_type_ and results_, which a GaussianMixtureIC has": "best_params_",
+    "GaussianMixtureIC, which has n_components_, covariance_type_ and results_": "best_params_",
     "bic(X), or results_ of a GaussianMixtureIC": "bic_",
     "means_": "centers_ centroids_ cluster_centers_ mu_",
     "labels_": "labels classification_ clusters_ predictions_",

@@ -270,19 +270,17 @@ class FirstState:
         engine, n_components = problem.engine, problem.n_components
         unit = column_units(data.default_ridge) if is_scaled(start_name, problem.family) else None
         if data.trimming is None:
-            if start_name == "tree":
-                sample = replace(data.larger_sample(SAMPLED_ROWS_PER_CELL * n_components), unit=unit)
-            else:
-                sample = data.imputed_sample if unit is None else data.scaled_sample
-            return load_start(start_name)(sample, engine, n_components, plan.rng)
+            sample = data.imputed_sample(SAMPLED_ROWS_PER_CELL * n_components if start_name == "tree" else 0)
+            in_unit = sample if unit is None else replace(sample, unit=unit)  # a new object has no cached hierarchy
+            return load_start(start_name)(in_unit, engine, n_components, plan.rng)
         has_covariances = plan.user_init is not None and plan.user_init.covariances is not None
         # A prior is left out, because it would depend on the structure.
         ridge = data.likelihood_objective(None if has_covariances else problem.ridge).ridge
         partition = data.trimming.start_partition(
             start_name, data.sample, engine, n_components, ridge, plan.rng, plan.stopping.deadline
         )
-        sample = replace(data.sample, unit=unit)
-        return request_search(partition, sample, plan.rng) if start_name == "search" else partition
+        rows = replace(data.sample, unit=unit)
+        return request_search(partition, rows, plan.rng) if start_name == "search" else partition
 
     def _source_from_user(self) -> Source:
         """Return the rows with the labels or responsibilities that the user passed or the user's function returned."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gaussmix._src.em import initialisation
 from gaussmix._src.em.collapse.remedies import Remedy
-from gaussmix._src.em.initialisation.sample import DistinctRows, automatic_ridge, column_units, distinct_rows
+from gaussmix._src.em.initialisation.sample import DistinctRows, automatic_ridge, distinct_rows
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.engines import make_engine
 from gaussmix._src.engines.base import Engine
@@ -86,21 +86,15 @@ class TrainingData:
         return distinct_rows(self.make_source())
 
     @cached_property
-    def imputed_sample(self) -> DistinctRows:
-        """Return `sample` with estimates of missing values if few rows are complete."""
+    def _imputed_sample(self) -> DistinctRows:
         return self._impute(self.sample)
 
-    @cached_property
-    def scaled_sample(self) -> DistinctRows:
-        """Return `imputed_sample` with one scale per column, for initialisations that scale the columns separately."""
-        return replace(self.imputed_sample, unit=column_units(self.default_ridge))
-
-    def larger_sample(self, n_rows: int) -> DistinctRows:
-        """Return about `n_rows` rows, but not fewer than in `imputed_sample`, to initialise many components."""
-        return self.imputed_sample if n_rows <= LEAF_ROWS else self._impute(distinct_rows(self.make_source(), n_rows))
+    def imputed_sample(self, n_rows: int = 0) -> DistinctRows:
+        """Return `sample`, or a sample of `n_rows` if larger, with estimates of missing values if they are many."""
+        return self._imputed_sample if n_rows <= LEAF_ROWS else self._impute(distinct_rows(self.make_source(), n_rows))
 
     def _impute(self, sample: DistinctRows) -> DistinctRows:
-        if not self.raw_source.may_miss or not sample.has_few_complete_rows:
+        if not (self.raw_source.may_miss and np.isnan(sample.clustered_rows.rows).any()):
             return sample
         engine, objective = make_engine(1, is_incomplete=True), Objective(self.default_ridge)
         return initialisation.imputation.estimate_missing_values(sample, engine, objective)

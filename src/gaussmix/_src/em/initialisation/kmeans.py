@@ -79,7 +79,7 @@ def kmeans_and_search(
 
 
 def request_search(partition: Partition, sample: DistinctRows, rng: np.random.Generator) -> Partition:
-    """Request a split-and-merge search on the complete rows or, if they are too few, on all rows with a value."""
+    """Request a split-and-merge search on the complete rows or, if too few, on all rows with a value."""
     return replace(partition, search_rows=sample.clustered_rows, search_seed=int(rng.integers(2**63)))
 
 

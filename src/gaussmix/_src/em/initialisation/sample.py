@@ -24,7 +24,6 @@ MIN_ROWS_TO_SUBSAMPLE = 2_000
 KMEANS_ROWS_PER_COMPONENT = 200  # approximate number of rows per component in the second k-means of a search
 # If fewer distinct rows per component than this are drawn (heavy rows are drawn repeatedly), k-means reads all rows.
 MIN_KMEANS_ROWS_PER_COMPONENT = 20
-
 MIN_COMPLETE_FRACTION = 0.25  # incomplete rows are used unless complete rows have more than this fraction of the weight
 
 # The automatic ridge is this fraction of a robust estimate of the feature's variance.
@@ -54,26 +53,14 @@ class DistinctRows:
     estimates: Array | None = None
 
     @property
-    def has_few_complete_rows(self) -> bool:
-        """Return whether the complete rows have too little weight to be used without the other rows with a value."""
-        return bool(self.complete_rows.weight.sum() <= MIN_COMPLETE_FRACTION * self._rows_with_value.weight.sum())
-
-    @property
     def clustered_rows(self) -> DistinctRows:
         """Return the rows that k-means and searches use: complete rows or, if too few, all rows with a value."""
-        return self._rows_with_value if self.has_few_complete_rows else self.complete_rows
-
-    @property
-    def _rows_with_value(self) -> DistinctRows:
-        """Return the rows with at least one observed value."""
-        empty = np.isnan(self.rows).all(axis=1)
-        return self.take(~empty) if empty.any() else self
-
-    @property
-    def complete_rows(self) -> DistinctRows:
-        """Return the rows without missing values."""
-        missing = np.isnan(self.rows).any(axis=1)
-        return self.take(~missing) if missing.any() else self
+        missing = np.isnan(self.rows)
+        if not missing.any():
+            return self
+        is_complete, has_value = ~missing.any(axis=1), ~missing.all(axis=1)
+        are_enough = self.weight[is_complete].sum() > MIN_COMPLETE_FRACTION * self.weight[has_value].sum()
+        return self.take(is_complete if are_enough else has_value)
 
     @property
     def in_unit(self) -> DistinctRows:

@@ -14,12 +14,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34686,
+    "src": 34770,
     "cpp": 14055,
-    "tests": 34355,
+    "tests": 34445,
     "bench": 2658,
     "tools": 626,
-    "files": 1010,
+    "files": 1011,
     "inner imports of tests": 343,
     "monkeypatched names": 104,
 }

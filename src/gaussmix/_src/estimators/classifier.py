@@ -82,7 +82,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         "diag" or "full", so that `mixture_.n_parameters` may be larger than `n_parameters_`.
     n_components_ : int
         Number of components of `mixture_`.
-    component_class_ : (n_components_,), the class of each component of `mixture_`, as an index into `classes_`.
+    component_class_ : (n_components,), the class of each component of `mixture_`, as an index into `classes_`.
     covariance_type_ : (n_classes,), the name of each class's covariance structure, or its repr if it has options.
     log_likelihood_ : float
         Σ log p(x, c) over rows of known class, plus Σ log p(x) over rows of unknown class, in nats.
@@ -129,7 +129,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
     classes_: NDArray[Any] = field(init=False)
     """Labels of the classes (n_classes,), sorted."""
     component_class_: NDArray[np.intp] = field(init=False)
-    """Class of each component as an index into `classes_`, (n_components_,)."""
+    """Class of each component as an index into `classes_`, (n_components,)."""
     covariance_type_: NDArray[np.str_] = field(init=False)
     """Covariance structure of each class, (n_classes,)."""
     log_likelihood_: float = field(init=False)

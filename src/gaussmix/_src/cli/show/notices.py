@@ -50,9 +50,7 @@ _OPTION_ADVICE = {  # maps advice for users of Python to advice for users of the
     "Use mixture.without_noise": _WITHOUT_NOISE,
 }
 _FILL = "Remove or fill such rows first."
-_FILL_OR_OPEN = re.compile(
-    _FILL[:-1] + r"(, or open .* missing=True if .* allows missing values)?\."
-)  # advice for users of Python
+_FILL_OR_OPEN = re.compile(_FILL[:-1] + r"(, or open the table [^.]+)?\.")  # advice for users of Python
 _SAME_WORDS = "tol trim weight_type criterion max_condition max_iter max_time n_factors n_init reg_covar check_maximum"
 _WORDS = {
     **_OPTION_ADVICE,

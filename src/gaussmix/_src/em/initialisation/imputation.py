@@ -26,8 +26,7 @@ def estimate_missing_values(sample: DistinctRows, engine: Any, objective: Object
     """Return a sample with estimates of its missing values; without estimates if there are too many features.
 
     EM fits one normal distribution with a full covariance to a subsample, and the estimates are conditional means under
-    this distribution. If means of columns were used, k-means would separate rows by the features that they lack instead
-    of by clusters.
+    this distribution. Means of columns would move rows with missing values towards each other, whatever their cluster.
     """
     if sample.rows.shape[1] > MAX_FEATURES:
         return sample

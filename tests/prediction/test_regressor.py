@@ -247,7 +247,7 @@ BAD = {
     "every column": ({"targets": [0, 1, 2]}, ROWS, None, ValueError, "targets contains every column of X"),
     "no column": ({"targets": []}, ROWS, None, ValueError, "targets contains no column of X"),
     "no name": ({"targets": 1.5}, ROWS, None, TypeError, "targets=1.5"),
-    "NaN": ({}, ROWS, np.where(Y == 1, np.nan, Y), ValueError, "Input y contains NaN: row 1. Remove or fill"),
+    "NaN": ({}, ROWS, np.where(Y == 1, np.nan, Y), ValueError, "Input y contains NaN: row 1 (counted from 0). Remove"),
     "infinity": ({}, ROWS, np.where(Y == 1, np.inf, Y), ValueError, "Input y contains infinity or a value too large"),
     "text": ({}, ROWS, ["a"] * 20, ValueError, "y must be an array of numbers"),
     "the name of a column": ({}, ROWS, "b", ValueError, "y='b' is text. Pass the values of the column, and leave"),
@@ -262,7 +262,7 @@ BAD = {
     "three dimensions": ({}, ROWS, Y.reshape(20, 1, 1), ValueError, "y must have shape (n_samples,)"),
     "no target": ({}, ROWS, np.empty((20, 0)), ValueError, "y must have shape (n_samples,)"),
     "constant": ({"reg_covar": 0}, ROWS, np.ones(20), ValueError, "ill-defined empirical covariance"),
-    "too large": ({}, ROWS, Y * 1e200, ValueError, "(counted from 0), column 'y'. Its square overflows"),
+    "too large": ({}, ROWS, Y * 1e200, ValueError, "(counted from 0). Its square overflows"),
     "too small": ({}, ROWS, np.c_[Y, Y * 1e-200], ValueError, "in column 'y1': the square of this range underflows"),
 }
 

@@ -18,7 +18,7 @@ from gaussmix._src.interfaces.leaves import leaves_of
 from gaussmix._src.mixture.features import Features, feature_indices
 from gaussmix._src.numerics.arrays import Array, Indices, plain_array
 from gaussmix._src.numerics.frames import Frame
-from gaussmix._src.numerics.rows import bad_cell
+from gaussmix._src.numerics.rows import bad_cell, largest_of
 from gaussmix._src.sources.base import Source
 from gaussmix._src.validation.parameters import check_floats, check_label_order, check_row_floats
 
@@ -45,7 +45,8 @@ def check_classes(y: ArrayLike | None, n_rows: int) -> tuple[NDArray[Any], NDArr
     if any(map(_is_infinite, cells.tolist())):
         row = list(map(_is_infinite, column.tolist())).index(True)
         raise ValueError(
-            f"Input y contains infinity or a value too large for dtype('float64'): row {row}. Pass class labels."
+            f"Input y contains infinity or a value too large for dtype('float64'): row {row} (counted from 0). "
+            "Pass class labels."
         )
     known = ~_is_unlabelled(cells)
     if len(set(cells[known].tolist())) < 2:
@@ -245,10 +246,10 @@ def check_target(y: ArrayLike | None, n_rows: int) -> Array:
         raise ValueError(f"y must have shape (n_samples,) or (n_samples, n_targets), not {values.shape}.")
     if len(values) != n_rows:
         raise ValueError(f"y has {len(values)} rows, but X has {n_rows}: inconsistent numbers of samples.")
-    cell = bad_cell(values.reshape(n_rows, -1))
+    cell = bad_cell(values.reshape(n_rows, -1), largest_of(n_rows))
     if cell is not None:
         or_too_large = " or a value too large for dtype('float64')" if cell.name == "infinity" else ""
-        raise ValueError(f"Input y contains {cell.name}{or_too_large}: row {cell.row}. {cell.advice}")
+        raise ValueError(f"Input y contains {cell.name}{or_too_large}: row {cell.row} (counted from 0). {cell.advice}")
     return values
 
 

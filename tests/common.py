@@ -17,10 +17,11 @@ from gaussmix._src.em.objective.stopping import StopRule
 from gaussmix._src.em.objective.trace import EMState, FreezeReason, OptimalityCertificate, Trace, final_state
 from gaussmix._src.em.step.loop import em_step, run_em
 from gaussmix._src.engines import complete_engine
+from gaussmix._src.errors import StopReason
 from gaussmix._src.estimators.fitting import start_fit
 from gaussmix._src.families import family_named
 from gaussmix._src.fit.fit import fit
-from gaussmix._src.fit.fitted import BestRun, Ending
+from gaussmix._src.fit.fitted import BestRun, Outcome
 from gaussmix._src.formats import model_file
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.interfaces.moment_spec import Second

@@ -7,7 +7,7 @@ from importlib import import_module
 # Public names, listed under the modules that define them. A module is imported when one of its names is first used, so
 # that the command line can print its help without importing everything.
 _NAMES = {
-    "_src.errors": "DegenerateError InvalidModelFileError Outcome SingularCovarianceError",
+    "_src.errors": "DegenerateError InvalidModelFileError SingularCovarianceError",
     "_src.estimators.bayesian_gaussian_mixture": "BayesianGaussianMixture",
     "_src.estimators.classifier": "GaussianMixtureClassifier",
     "_src.estimators.detector": "GaussianMixtureDetector",
@@ -19,6 +19,7 @@ _NAMES = {
     "_src.families": "FAMILIES",
     "_src.families.factor_analyzer": "FactorAnalyzer",
     "_src.families.structures": "Diag EEI EII Full Spherical Tied",
+    "_src.fit.fitted": "Outcome",
     "_src.forgetting": "ForgettingRate",
     "_src.functions.comparing": "compare",
     "_src.functions.fit_many": "fit_many",

@@ -2,7 +2,6 @@
 
 from gaussmix._src.errors import DegenerateError as DegenerateError
 from gaussmix._src.errors import InvalidModelFileError as InvalidModelFileError
-from gaussmix._src.errors import Outcome as Outcome
 from gaussmix._src.errors import SingularCovarianceError as SingularCovarianceError
 from gaussmix._src.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture as BayesianGaussianMixture
 from gaussmix._src.estimators.classifier import GaussianMixtureClassifier as GaussianMixtureClassifier
@@ -20,6 +19,7 @@ from gaussmix._src.families.structures import Diag as Diag
 from gaussmix._src.families.structures import Full as Full
 from gaussmix._src.families.structures import Spherical as Spherical
 from gaussmix._src.families.structures import Tied as Tied
+from gaussmix._src.fit.fitted import Outcome as Outcome
 from gaussmix._src.forgetting import ForgettingRate as ForgettingRate
 from gaussmix._src.functions.comparing import compare as compare
 from gaussmix._src.functions.component_number_tests import em_test as em_test

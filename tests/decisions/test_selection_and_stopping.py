@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from common import BestRun, EMState, Ending, Objective, OptimalityCertificate, StopRule, Trace
+from common import BestRun, EMState, Objective, OptimalityCertificate, Outcome, StopReason, StopRule, Trace
 
-from gaussmix import FAMILIES, GaussianMixture, Mixture, Outcome
+from gaussmix import FAMILIES, GaussianMixture, Mixture
 from gaussmix._src.em.objective.stopping import forecast_convergence
 from gaussmix._src.errors import Failure, FailureKind
 from gaussmix._src.fit.candidates import Candidate, Result, describe_failures, select_lowest, select_within_error
@@ -53,9 +53,9 @@ def test_describe_failures_does_not_repeat_advice() -> None:
 
 
 def test_a_tolerance_of_0_is_never_met() -> None:
-    assert StopRule(0.0, 9).outcome_of_step(3, -1.5, -1.5) is None
-    assert StopRule(0.0, 9).outcome_of_step(9, -1.5, -1.5) is Outcome.STEP_LIMIT
-    assert StopRule(1e-9, 9).outcome_of_step(3, -1.5, -1.5) is Outcome.CONVERGED
+    assert StopRule(0.0, 9).reason_after_step(3, -1.5, -1.5) is None
+    assert StopRule(0.0, 9).reason_after_step(9, -1.5, -1.5) is StopReason.STEP_LIMIT
+    assert StopRule(1e-9, 9).reason_after_step(3, -1.5, -1.5) is StopReason.CONVERGED
 
 
 def test_the_defaults_of_stop_rule_equal_those_of_the_estimator() -> None:
@@ -92,12 +92,12 @@ def test_a_start_agrees_with_the_best_if_its_remaining_gain_covers_the_differenc
     close, lower = (Trace((0.0,) * 3, [last - 0.06, last - 0.02, last]) for last in (-1.01, -1.1))
     model = Mixture([1.0], [[0.0]], [[[1.0]]], FAMILIES["full"])._model
     problem = SimpleNamespace(objective=Objective(np.zeros(1)))
-    run = BestRun(EMState(model, best, Outcome.CONVERGED), [best, close, lower], problem)
-    ending = Ending.from_run(run, StopRule(1e-3), None, OptimalityCertificate())
-    assert (ending.n_starts, ending.n_starts_at_best) == (3, 2)
+    run = BestRun(EMState(model, best, StopReason.CONVERGED), [best, close, lower], problem)
+    outcome = Outcome._from_run(run, StopRule(1e-3), None, OptimalityCertificate())
+    assert (outcome.n_starts, outcome.n_starts_at_best) == (3, 2)
 
 
 def test_convergence_takes_precedence_over_the_time_limit() -> None:
     late = StopRule(1e-3, 9, deadline=0.0)
-    assert late.outcome_of_step(3, -1.5, -1.0) is Outcome.TIME_LIMIT
-    assert late.outcome_of_step(3, -1.5, -1.5) is Outcome.CONVERGED
+    assert late.reason_after_step(3, -1.5, -1.0) is StopReason.TIME_LIMIT
+    assert late.reason_after_step(3, -1.5, -1.5) is StopReason.CONVERGED

@@ -21,7 +21,7 @@ import gaussmix
 from gaussmix import FAMILIES, Dirichlet, GaussianMixture, GaussianMixtureIC, Mixture, Restrictions
 from gaussmix._src.em.step.online import STEP_ROWS
 from gaussmix._src.estimators.gaussian_mixture import as_estimator
-from gaussmix._src.fit.fitted import Ending
+from gaussmix._src.fit.fitted import Outcome
 
 LIBRARIES = {"pandas": pd.DataFrame, "polars": pl.DataFrame, "pyarrow": pa.table}
 
@@ -408,7 +408,7 @@ def test_setting_a_sorted_mixture_keeps_the_row_count_but_not_the_likelihood(gm)
 
 
 def test_summary_reports_the_certificate_and_the_number_of_agreeing_runs(gm):
-    outcome = Ending("It was enough.", True, 7.1e-5, 0.0125, rate=0.9, n_starts=10, n_starts_at_best=3)
+    outcome = Outcome("It was enough.", True, 7.1e-5, 0.0125, rate=0.9, n_starts=10, n_starts_at_best=3)
     gm.outcome_ = outcome
     text = str(gm.summary())
     assert "steps. It was enough." in text

@@ -249,7 +249,7 @@ def loaded_with(details, mixture):
 
 
 # Invalid entries about an estimator in a file with a valid checksum: part of the header, changes, error message.
-ENDING = {
+OUTCOME = {
     "reason": ["settled"],
     "is_maximum": [True],
     "remaining_gain": [0.0],
@@ -275,7 +275,7 @@ INVALID_ENTRIES = {
     "steps that are a truth": ("attributes", {"n_iter_": True}, "'n_iter_' in its header is of the wrong type"),
     "more starts than a double holds": (
         "attributes",
-        {"_outcome_table": {"table": [*(ENDING | {"n_starts": [10**400]}).items()]}},
+        {"_outcome_table": {"table": [*(OUTCOME | {"n_starts": [10**400]}).items()]}},
         "'_outcome_table' in its header is of the wrong type",
     ),
     "bounds that are none": ("attributes", {"lower_bounds_": 3.0}, "'lower_bounds_' in its header"),

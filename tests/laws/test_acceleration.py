@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from common import EMState, FreezeReason, StopRule, Trace, em_step, families, groups, run_em
+from common import EMState, FreezeReason, StopReason, StopRule, Trace, em_step, families, groups, run_em
 from every_engine import ENGINES
 from sklearn.datasets import load_wine
 
-from gaussmix import FAMILIES, Outcome
+from gaussmix import FAMILIES
 from gaussmix._src.em.step.acceleration import (
     MIN_STEPS,
     Acceleration,
@@ -78,7 +78,7 @@ def test_acceleration_of_slow_em_ends_as_high_in_far_fewer_passes(case):
     name = "complete" if case == "factors" else "reference"  # the core runs short steps faster than proposals
     engine = ENGINES[name](1)
     plain, fast = (states(problem, family, engine, stopping, is_accelerated=is_on)[-1] for is_on in (False, True))
-    assert plain.outcome is fast.outcome is Outcome.CONVERGED
+    assert plain.stop_reason is fast.stop_reason is StopReason.CONVERGED
     assert fast.trace.last_objective >= plain.trace.last_objective
     assert plain.trace.n_steps > ratio * fast.trace.n_steps
 
@@ -88,7 +88,7 @@ def test_acceleration_changes_no_bit_of_a_run_that_converges_fast(family, engine
     problem, stopping = PROBLEMS["separate"], StopRule(1e-6, 200)
     plain, fast = (states(problem, family, engine, stopping, is_accelerated=is_on)[-1] for is_on in (False, True))
     assert fast.trace == plain.trace
-    assert fast.outcome is plain.outcome
+    assert fast.stop_reason is plain.stop_reason
     assert fast.model.means.tobytes() == plain.model.means.tobytes()
     assert fast.model.covariances.array.tobytes() == plain.model.covariances.array.tobytes()
 
@@ -112,7 +112,7 @@ def test_the_step_limit_of_an_accelerated_run_counts_passes(limit, engine):
     problem, family = SLOW["a mixture"][:2]
     *_, end = states(problem, family, engine, StopRule(0.0, limit))
     assert end.trace.n_steps == limit
-    assert end.outcome is Outcome.STEP_LIMIT
+    assert end.stop_reason is StopReason.STEP_LIMIT
     assert not end.trace.path_arrays
     moments, _, _ = em_step(problem.source, engine, end.model, problem.objective, {})
     assert limit == 0 or moments.log_likelihood / moments.row_weight >= end.trace.last_objective
@@ -154,9 +154,9 @@ def test_a_proposal_that_does_not_raise_the_objective_is_rejected(what, engine):
     )
     frozen = {0: FreezeReason.COLLAPSED} if what == "frozen" else {}
     bad = Trace((*before.trace.log_likelihood, value), (*before.trace.objective, value), frozen)
-    outcome = None if np.isfinite(value) else Outcome.NON_FINITE
-    after = acceleration.choose_next_state(before, EMState(before.model, bad, outcome))
-    assert after.outcome is None
+    stop_reason = None if np.isfinite(value) else StopReason.NON_FINITE
+    after = acceleration.choose_next_state(before, EMState(before.model, bad, stop_reason))
+    assert after.stop_reason is None
     assert after.trace.n_steps == before.trace.n_steps + 1
     assert after.trace.last_objective == before.trace.last_objective
     assert not after.trace.frozen_components

@@ -4,7 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from common import ArraySource, FreezeReason, Model, Objective, StopRule, assert_same_fit, checked, final_state
+from common import (
+    ArraySource,
+    FreezeReason,
+    Model,
+    Objective,
+    StopReason,
+    StopRule,
+    assert_same_fit,
+    checked,
+    final_state,
+)
 from every_engine import ENGINES, Stepwise
 from random_parameters import normal_and_equal_rows, unit_mixture
 from sklearn.base import clone
@@ -16,7 +26,6 @@ from gaussmix import (
     GaussianMixture,
     Mixture,
     NormalInverseWishart,
-    Outcome,
     Restrictions,
 )
 from gaussmix._src.em.step import one_call
@@ -140,9 +149,9 @@ def test_a_run_of_the_core_ends_where_the_python_loop_ends(family, problem, comp
         final_state(run_em(given.source, engine, given.start(family), given.objective, UNTIL_CONVERGED))
         for engine in (complete, Stepwise(complete))
     ]
-    (mixture, trace, outcome), (expected, other, expected_outcome) = ways
+    (mixture, trace, stop_reason), (expected, other, expected_stop_reason) = ways
     assert trace.n_steps == other.n_steps
-    assert outcome is expected_outcome
+    assert stop_reason is expected_stop_reason
     # Rounding errors grow no faster than EM converges, so the ends differ by a small part of the tolerance.
     assert trace.log_likelihood == pytest.approx(other.log_likelihood, abs=UNTIL_CONVERGED.tolerance / 100)
     np.testing.assert_allclose(mixture.weights, expected.weights, atol=1e-6)
@@ -181,10 +190,10 @@ def test_the_core_leaves_collapsed_and_empty_components_to_the_python_loop(famil
         final_state(run_em(ArraySource(rows), engine, start, Objective(ridge), StopRule(1e-9, 200)))
         for engine in (complete, Stepwise(complete))
     ]
-    (mixture, trace, outcome), (expected, other, expected_outcome) = ways
+    (mixture, trace, stop_reason), (expected, other, expected_stop_reason) = ways
     assert trace.frozen_components == other.frozen_components
     assert n_equal or trace.frozen_components == {1: FreezeReason.EMPTY}
-    assert outcome is expected_outcome
+    assert stop_reason is expected_stop_reason
     assert trace.log_likelihood == pytest.approx(other.log_likelihood, rel=1e-9)
     assert np.isfinite(mixture.covariances.each).all()
     assert np.isfinite(expected.covariances.each).all()
@@ -196,14 +205,14 @@ def test_run_em_yields_a_state_after_each_core_call(family, complete, monkeypatc
     monkeypatch.setattr(core_runs, "MAX_CALL_SECONDS", 0.0)
     states = list(run_em(given.source, complete, given.start(family), given.objective, UNTIL_CONVERGED))
     assert [state.trace.n_steps for state in states] == list(range(len(states)))
-    assert [state.outcome for state in states] == [None] * (len(states) - 1) + [Outcome.CONVERGED]
+    assert [state.stop_reason for state in states] == [None] * (len(states) - 1) + [StopReason.CONVERGED]
 
 
 def test_the_core_accepts_any_limit_on_the_number_of_steps(complete):
     given, full = PROBLEMS["separate"], FAMILIES["full"]
     stopping = StopRule(1e-6, 10**30)
-    _, _, outcome = final_state(run_em(given.source, complete, given.start(full), given.objective, stopping))
-    assert outcome is Outcome.CONVERGED
+    _, _, stop_reason = final_state(run_em(given.source, complete, given.start(full), given.objective, stopping))
+    assert stop_reason is StopReason.CONVERGED
 
 
 def test_the_core_accepts_initial_arrays_of_any_memory_layout(complete):

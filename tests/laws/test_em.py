@@ -2,10 +2,21 @@
 
 import numpy as np
 import pytest
-from common import EPS, ArraySource, FreezeReason, Objective, StopRule, em_step, families, final_state, run_em
+from common import (
+    EPS,
+    ArraySource,
+    FreezeReason,
+    Objective,
+    StopReason,
+    StopRule,
+    em_step,
+    families,
+    final_state,
+    run_em,
+)
 from random_parameters import normal_and_equal_rows, unit_mixture
 
-from gaussmix import FAMILIES, Outcome, SingularCovarianceError
+from gaussmix import FAMILIES, SingularCovarianceError
 from gaussmix._src.testing.check_family import updated
 from gaussmix._src.testing.check_fit import fit
 from gaussmix.testing import PROBLEMS, Problem, check_monotone, check_relabelling
@@ -76,9 +87,9 @@ def test_a_collapsed_component_is_frozen_and_reported(name, engine, rng):
     family = FAMILIES[name]
     start = unit_mixture(family, [[0.0, 0.0], [6.0, 6.0]])
     states = run_em(ArraySource(rows), engine, start, Objective(np.zeros(2)), StopRule(1e-9, 200))
-    mixture, trace, outcome = final_state(states)
+    mixture, trace, stop_reason = final_state(states)
     assert trace.frozen_components == {1: FreezeReason.COLLAPSED}
-    assert outcome is Outcome.CONVERGED
+    assert stop_reason is StopReason.CONVERGED
     assert finite(mixture)
     assert np.isfinite(trace.log_likelihood).all()
     assert np.diff(trace.log_likelihood).min() > -1e-12
@@ -140,24 +151,24 @@ def test_components_that_all_have_equal_rows_raise_or_end_as_degenerate(family, 
         Problem(rows, None, labels).start(family)
     start = unit_mixture(family, [[0.0, 0.0], [3.0, 1.0]])
     states = run_em(ArraySource(rows), engine, start, Objective(np.zeros(2)), StopRule(0.0, 200))
-    mixture, trace, outcome = final_state(states)
-    assert outcome is Outcome.DEGENERATE
+    mixture, trace, stop_reason = final_state(states)
+    assert stop_reason is StopReason.DEGENERATE
     assert sorted(trace.frozen_components) == [0, 1]
     assert finite(mixture)
 
 
 @pytest.mark.parametrize(
-    ("n_steps", "gain", "outcome"),
+    ("n_steps", "gain", "stop_reason"),
     [
-        (2, 0.99e-3, Outcome.CONVERGED),
-        (2, -0.99e-3, Outcome.CONVERGED),
+        (2, 0.99e-3, StopReason.CONVERGED),
+        (2, -0.99e-3, StopReason.CONVERGED),
         (2, 1.01e-3, None),
         (9, 1.01e-3, None),
-        (10, 1.01e-3, Outcome.STEP_LIMIT),
-        (10, 0.99e-3, Outcome.CONVERGED),
-        (2, np.inf, Outcome.NON_FINITE),
-        (2, np.nan, Outcome.NON_FINITE),
+        (10, 1.01e-3, StopReason.STEP_LIMIT),
+        (10, 0.99e-3, StopReason.CONVERGED),
+        (2, np.inf, StopReason.NON_FINITE),
+        (2, np.nan, StopReason.NON_FINITE),
     ],
 )
-def test_stop_rule_compares_the_gain_with_the_tolerance_and_the_steps_with_the_limit(n_steps, gain, outcome):
-    assert StopRule(1e-3, 10).outcome_of_step(n_steps, -5.0, -5.0 + gain) is outcome
+def test_stop_rule_compares_the_gain_with_the_tolerance_and_the_steps_with_the_limit(n_steps, gain, stop_reason):
+    assert StopRule(1e-3, 10).reason_after_step(n_steps, -5.0, -5.0 + gain) is stop_reason

@@ -2,19 +2,19 @@
 
 import numpy as np
 import pytest
-from common import EMState, FreezeReason, Trace
+from common import EMState, FreezeReason, StopReason, Trace
 
-from gaussmix import FAMILIES, Mixture, Outcome, SingularCovarianceError
+from gaussmix import FAMILIES, Mixture, SingularCovarianceError
 from gaussmix._src.em.step.best_of import best_run
 from gaussmix._src.errors import NonFiniteLikelihood
 
 MODEL = Mixture(np.ones(1), np.zeros((1, 1)), np.ones(1), FAMILIES["spherical"])._model
 
 
-def ends(*objective, outcome=Outcome.CONVERGED, frozen=None):
+def ends(*objective, stop_reason=StopReason.CONVERGED, frozen=None):
     """Return the states of a run that ends with these values."""
     trace = Trace(objective, objective, frozen or {})
-    return [EMState(MODEL, Trace()), EMState(MODEL, trace, outcome)]
+    return [EMState(MODEL, Trace()), EMState(MODEL, trace, stop_reason)]
 
 
 class FailingRun:
@@ -24,7 +24,7 @@ class FailingRun:
         raise SingularCovarianceError([1])
 
 
-NOT_FINITE = ends(float("nan"), outcome=Outcome.NON_FINITE)
+NOT_FINITE = ends(float("nan"), stop_reason=StopReason.NON_FINITE)
 
 
 def test_best_run_has_the_largest_objective_and_is_the_first_of_equal_runs():
@@ -54,11 +54,11 @@ def test_best_run_is_never_a_failed_run(bad, order):
 @pytest.mark.parametrize(("bad", "error"), [(FailingRun(), SingularCovarianceError), (NOT_FINITE, NonFiniteLikelihood)])
 def test_best_run_raises_the_last_error_if_all_runs_fail(bad, error):
     with pytest.raises(error):
-        best_run([ends(float("nan"), outcome=Outcome.NON_FINITE), bad])
+        best_run([ends(float("nan"), stop_reason=StopReason.NON_FINITE), bad])
 
 
 def test_best_run_without_steps_is_the_first_run():
-    first, second = ends(outcome=Outcome.STEP_LIMIT), ends(outcome=Outcome.STEP_LIMIT)
+    first, second = ends(stop_reason=StopReason.STEP_LIMIT), ends(stop_reason=StopReason.STEP_LIMIT)
     assert best_run([first, second]) is first[-1]
 
 

@@ -360,15 +360,15 @@ def test_a_fit_reports_the_moves_and_the_gain_of_its_search(n_rows, is_plain, rn
     X = 3 * rng.normal(size=(6, 2))[rng.integers(6, size=n_rows)] + rng.normal(size=(n_rows, 2))
     options = {"covariance_type": "spherical", "random_state": 0, "tol": 1e-6, "prior": None if is_plain else "default"}
     found = GaussianMixture(6, verbose=1, **options).fit(X)
-    ending = found.outcome_
-    assert ending.n_moves_tried >= ending.n_moves_accepted >= 0
-    assert ending.n_moves_tried > 0
-    expected = f"{ending.n_moves_tried} moves tried, {ending.n_moves_accepted} kept"
+    outcome = found.outcome_
+    assert outcome.n_moves_tried >= outcome.n_moves_accepted >= 0
+    assert outcome.n_moves_tried > 0
+    expected = f"{outcome.n_moves_tried} moves tried, {outcome.n_moves_accepted} kept"
     assert expected in str(found.summary())
     assert expected in capsys.readouterr().out
     if is_plain:
         plain = GaussianMixture(6, init_params="kmeans", **options).fit(X)
-        assert ending.search_gain == pytest.approx(found.lower_bound_ - plain.lower_bound_, abs=1e-4)
+        assert outcome.search_gain == pytest.approx(found.lower_bound_ - plain.lower_bound_, abs=1e-4)
         assert plain.outcome_.n_moves_tried is None
         assert "moves tried" not in str(plain.summary())
 

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from common import ArraySource, EMState, InitialMoments, Objective, StopRule, final_state, run_em
+from common import ArraySource, EMState, InitialMoments, Objective, StopReason, StopRule, final_state, run_em
 
-from gaussmix import Outcome
 from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.sources.base import Task
 from gaussmix.extend import Partition
@@ -21,11 +20,11 @@ class MclustStopping(StopRule):
     max_steps: int = 10_000
     total: float = 1.0
 
-    def outcome_of_step(self, n_steps: int, previous_objective: float, current_objective: float) -> Outcome | None:
+    def reason_after_step(self, n_steps: int, previous_objective: float, current_objective: float) -> StopReason | None:
         change, size = abs(current_objective - previous_objective) * self.total, abs(current_objective) * self.total
         if change < self.tolerance * (1 + size):
-            return Outcome.CONVERGED
-        return Outcome.STEP_LIMIT if n_steps >= self.max_steps else None
+            return StopReason.CONVERGED
+        return StopReason.STEP_LIMIT if n_steps >= self.max_steps else None
 
 
 class RecordingSource(ArraySource):

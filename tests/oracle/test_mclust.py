@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from common import ArraySource, StopRule, complete_engine, family_named
+from common import ArraySource, StopReason, StopRule, complete_engine, family_named
 from mclust_extras import FITS
 from mclust_rule import MclustStopping, RecordingSource, run_from_labels
 from tables import rows_of
 
-from gaussmix import FAMILIES, Outcome, SingularCovarianceError
+from gaussmix import FAMILIES, SingularCovarianceError
 from gaussmix._src.interfaces.parameters import LOG_2PI
 
 # With one feature, mclust's V corresponds to VVV, VVI and VII, and E to EEE.
@@ -45,9 +45,9 @@ def test_a_fit_agrees_with_mclust(name, fit, family, kind, engine):
     rows, labels, expected = rows_of(name), read_labels(name, fit["G"]), fit[kind]
     source = RecordingSource(rows, assignment=labels)
     stopping = MclustStopping(FITS[name][f"control_{kind}"]["tol"][0], total=len(rows))
-    _, trace, outcome = run_from_labels(source, engine, fit["G"], FAMILIES[family], stopping)
+    _, trace, stop_reason = run_from_labels(source, engine, fit["G"], FAMILIES[family], stopping)
 
-    assert outcome is Outcome.CONVERGED
+    assert stop_reason is StopReason.CONVERGED
     assert trace.frozen_components == {}
     assert trace.n_steps == expected["iterations"]
     assert trace.last_objective * len(rows) == pytest.approx(expected["loglik"], rel=1e-11)

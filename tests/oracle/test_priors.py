@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from common import family_named
+from common import StopReason, family_named
 from mclust_extras import (
     EQUAL,
     MCLUST_FAILURES,
@@ -14,7 +14,7 @@ from mclust_extras import (
     with_prior,
 )
 
-from gaussmix import GaussianMixture, Outcome
+from gaussmix import GaussianMixture
 
 # mclust stops when a step changes the log-likelihood by a relative 1e-10. Because EM with a prior does not maximise the
 # likelihood, the likelihood of slow fits then has a relative distance of up to 3e-7 from its limit.
@@ -26,7 +26,7 @@ EQUAL_FITS = [pytest.param(fit, id=f"{fit['model']}{fit['G']}") for fit in EQUAL
 @pytest.mark.parametrize(("data", "fit"), PRIOR_FITS)
 def test_fits_with_a_prior_agree_with_mclust(data, fit):
     end, rows = with_prior(data, fit), ROWS[data]
-    assert end.outcome is Outcome.CONVERGED
+    assert end.stop_reason is StopReason.CONVERGED
     if fit["loglik"] is None:  # mclust failed, but gaussmix must end with finite values
         assert np.isfinite(end.trace.last_objective)
         return

@@ -21,7 +21,7 @@ REASONS_IN_RESULTS = " The column 'failure' of results_ gives the reasons."  # l
 _NAME_OR_ROWS = re.compile(r"""(?<!\w)(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|([Rr]ows? \d+(?:, \d+)*))""")
 
 
-class Outcome(Enum):
+class StopReason(Enum):
     """The reason why EM ended. Each value is a sentence for the user, in which {raised} stands for the objective."""
 
     CONVERGED = "The {raised} changed by less than tol."
@@ -177,7 +177,7 @@ class NonFiniteLikelihood(ValueError):
     """Error for an initial log-likelihood that is not a finite number, so that EM cannot increase it."""
 
     def __init__(self) -> None:
-        super().__init__(Outcome.NON_FINITE.value)
+        super().__init__(StopReason.NON_FINITE.value)
 
 
 class InvalidModelFileError(ValueError):
@@ -302,6 +302,6 @@ def cell_named(row: int, column: int, names: Sequence[str] | None) -> str:
     return f"row {row}{'' if names is None else ' (counted from 0)'}, {column_named(column, names)}"
 
 
-Outcome.__module__ = SingularCovarianceError.__module__ = DegenerateError.__module__ = (
-    InvalidModelFileError.__module__
-) = "gaussmix"  # the module from which users import these classes
+SingularCovarianceError.__module__ = DegenerateError.__module__ = InvalidModelFileError.__module__ = (
+    "gaussmix"  # the module from which users import these classes
+)

@@ -22,7 +22,7 @@ from gaussmix._src import formats, report, validation
 from gaussmix._src.engines import make_engine
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.estimators.sklearn_bases import BaseEstimator
-from gaussmix._src.fit.fitted import Ending, FitResult
+from gaussmix._src.fit.fitted import FitResult, Outcome
 from gaussmix._src.formats.record import Damaged, Details, EstimatorRecord, FitRecord, PathOrFile, Record
 from gaussmix._src.formats.values import Reader, from_plain, plain, read_values
 from gaussmix._src.interfaces.block import Block
@@ -100,7 +100,7 @@ class Estimator(BaseEstimator):
     """Objective before the last EM step of the best run; the docstring of each estimator states its unit."""
     lower_bounds_: ClassVar[FittedValue[list[float]]] = FittedValue()
     """Objective before each EM step of the best run."""
-    outcome_: ClassVar[FittedValue[Ending]] = FittedValue()
+    outcome_: ClassVar[FittedValue[Outcome]] = FittedValue()
     """Record of how the fit ended: reason, check of the maximum, runs, diagnostics, collapsed components, traces."""
 
     n_components: Any

@@ -24,7 +24,7 @@ from gaussmix._src.families.base import FAMILIES, is_separate
 from gaussmix._src.fit.after.diagnostics import SingularColumns, diagnose_components, find_ridge_columns
 from gaussmix._src.fit.classes import ClassFit, LabelledRows, count_classes
 from gaussmix._src.fit.fit import find_certificate
-from gaussmix._src.fit.fitted import BestRun, Diagnosis, Ending, FitResult, RowSummary
+from gaussmix._src.fit.fitted import BestRun, Diagnosis, FitResult, Outcome, RowSummary
 from gaussmix._src.fit.options.table import find_options
 from gaussmix._src.fit.plan import Plan
 from gaussmix._src.fit.problem import Problem, TrainingData
@@ -363,7 +363,7 @@ class GaussianMixtureClassifier(ClassifierMixin, MixturePredictor):
         self.class_count_ = known.class_weights
         mixture = best.classes.mixture.with_feature_names(self._names)
         on_ridge = [] if best.problem is None else self._warn_of_ridge(best.classes, best.problem)
-        outcome = None if best.em_fit is None else _make_ending(*best.em_fit, self._names)
+        outcome = None if best.em_fit is None else _make_outcome(*best.em_fit, self._names)
         outcome = None if outcome is None else replace(outcome, diagnostics=[*outcome.diagnostics, *on_ridge])
         n_fixed, dtype = mixture.n_parameters - best.n_parameters, known.data.raw_source.dtype
         what = mixture._model, mixture.feature_names, dtype, n_fixed
@@ -435,8 +435,8 @@ def _label_rows(
     return X, source.with_assignment(encode(y, source.n_rows))
 
 
-def _make_ending(run: EMState, problem: Problem, plan: Plan, names: Sequence[str] | None) -> Ending:
+def _make_outcome(run: EMState, problem: Problem, plan: Plan, names: Sequence[str] | None) -> Outcome:
     """Return the outcome of EM for all classes together."""
     certificate = find_certificate(problem, run, [run.trace], is_requested=plan.check_maximum)
-    ending = Ending.from_run(BestRun(run, [run.trace], problem), plan.stopping, None, certificate)
-    return replace(ending, diagnostics=diagnose_components(run, names))
+    outcome = Outcome._from_run(BestRun(run, [run.trace], problem), plan.stopping, None, certificate)
+    return replace(outcome, diagnostics=diagnose_components(run, names))

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix._src import report, validation
-from gaussmix._src.errors import Outcome, warn
+from gaussmix._src.errors import StopReason, warn
 from gaussmix._src.estimators.base import unchanged_on_failure
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit import after
 from gaussmix._src.fit.fit import find_certificate
-from gaussmix._src.fit.fitted import BestRun, Diagnosis, Ending, FitResult, RowSummary
+from gaussmix._src.fit.fitted import BestRun, Diagnosis, FitResult, Outcome, RowSummary
 from gaussmix._src.fit.options.table import find_options
 from gaussmix._src.fit.plan import MIN_RIDGE_FRACTION, Plan
 from gaussmix._src.fit.problem import Problem
@@ -83,12 +83,12 @@ def apply_options(
 def make_fitted(best: BestRun, plan: Plan, row_summary: RowSummary, names: Sequence[str] | None) -> FitResult:
     """Return the result of a fit from its best run, and issue warnings about this run."""
     run, problem = best.final_state, best.problem
-    scale, has_converged = problem.objective.objective_scale, run.outcome is Outcome.CONVERGED
+    scale, has_converged = problem.objective.objective_scale, run.stop_reason is StopReason.CONVERGED
     notes = _warn_and_diagnose(best, plan, names)
     certificate = find_certificate(problem, run, best.run_traces, is_requested=plan.check_maximum)
-    ending = Ending.from_run(best, plan.stopping, plan.skip_reasons.get(plan.candidate), certificate)
+    outcome = Outcome._from_run(best, plan.stopping, plan.skip_reasons.get(plan.candidate), certificate)
     if plan.stopping.seeks_maximum and has_converged and certificate.is_maximum is False:
-        warn(ending.reason, ConvergenceWarning)
+        warn(outcome.reason, ConvergenceWarning)
     return FitResult(
         run.model,
         None if names is None else tuple(map(str, names)),
@@ -97,7 +97,7 @@ def make_fitted(best: BestRun, plan: Plan, row_summary: RowSummary, names: Seque
         n_iter=run.trace.n_steps,
         lower_bound=scale * run.trace.last_objective,
         lower_bounds=[scale * each for each in run.trace.objective],
-        outcome=replace(ending, diagnostics=notes),
+        outcome=replace(outcome, diagnostics=notes),
         row_summary=row_summary,
         array_like=problem.data.raw_source.array_like,
     )
@@ -116,7 +116,7 @@ def _warn_and_diagnose(best: BestRun, plan: Plan, names: Sequence[str] | None) -
         constant = after.diagnostics.find_ridge_columns(run.model, objective.variance_floor, rows)
     is_rounded = bool((run.model.covariances.rounding_error > MIN_ROUNDING).any())
     is_unusual = is_rounded or bool(trace.frozen_components or trace.events or constant or distinct_note)
-    if is_unusual or skip_reason is not None or run.outcome is not Outcome.CONVERGED:
+    if is_unusual or skip_reason is not None or run.stop_reason is not StopReason.CONVERGED:
         report.messages.warn_about_run(run, problem.data, names, skip_reason, objective.objective_name)
     if distinct_note and plan.candidate is None and (problem.ridge or len(constant) < rows.n_features):
         warn(distinct_note, report.messages.CollapseWarning)  # not in a model selection, where collapses are common

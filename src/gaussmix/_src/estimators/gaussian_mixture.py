@@ -206,33 +206,9 @@ class GaussianMixture(LikelihoodEstimator):
         new mixture and updates the other arrays. ValueError is raised if two arrays imply different covariances. After
         a fit to rows on a device (GPU), the arrays are copies: set them, because changes in place have no effect.
     converged_ : bool, whether the run with the highest likelihood met the tolerance `tol`
-    outcome_ : record
-        How the fit ended, with these attributes:
-
-        * `reason`: the reason why the fit ended, in one sentence.
-        * `is_maximum`: whether one step of Newton's method leads from the fit to a local maximum, which need not be the
-          highest maximum. The value is False at a saddle point, far from a maximum, or if the likelihood is almost flat
-          in some direction, and None if there was no check (see `check_maximum`).
-        * `remaining_gain`: the gain of the objective in all further steps, in nats; None unless `is_maximum` is True.
-        * `label_change_fraction`: fraction of row weight with a new label at the maximum; None unless `is_maximum`.
-        * `rate`: the ratio of the gains of successive EM steps, near 1 if EM is slow; None after too few steps.
-        * `n_starts`: the number of runs that ended with a finite likelihood; failed and skipped runs do not count.
-        * `n_starts_at_best`: the number of runs, including the best run, that ended within a margin of the best
-          log-likelihood; if this number is 1 of several `n_starts`, raise `n_init`. The margin of a run is `tol` plus
-          the gain of all further steps of this run or of the best run, whichever is larger.
-        * `collapsed`: the components that were frozen because they collapsed; a warm start with ``reg_covar=0`` keeps
-          them frozen. The likelihood of a fit with collapsed components cannot be compared with other fits.
-        * `on_ridge`: the components that only `reg_covar`, also called the ridge, keeps from collapsing.
-        * `is_ridge_dropped`: whether the fit ended without the automatic `reg_covar`.
-        * `diagnostics`: a list of unusual events, each with `component`, `feature`, `step` and `cause`: collapsed
-          or empty components, nearly singular covariances, constant columns, too few distinct rows, and components
-          that only `reg_covar` or a prior keeps from collapsing.
-        * `traces`: the values of `lower_bound_` at each step of each finite run, except steps without the ridge.
-        * `n_moves_tried`, `n_moves_accepted`: how many moves the split-and-merge search tried and accepted, or None.
-        * `search_gain`: the gain of the search over EM initialised by k-means, in nats per row, or None.
-        * `n_candidates`: the number of candidate components of each row; None if `posterior` did not limit the number.
-        * `posterior_gap`: an estimate of how far `lower_bound_` is below the mean log-likelihood because `posterior`
-          limits the candidate components; `posterior_gap_error` is the standard error of this estimate.
+    outcome_ : Outcome
+        How the fit ended: the reason, whether a maximum was reached, how many starts agree, what the search gained, and
+        which components collapsed or are held up by `reg_covar`.
     n_iter_ : int
         Number of EM steps over all rows in the best run. After a split-and-merge search, `n_iter_` is often 2, because
         the search ends close to a maximum. Steps on a sample (see `max_iter`), which has about 65,520 rows, are not

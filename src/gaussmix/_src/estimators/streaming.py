@@ -17,7 +17,7 @@ from gaussmix._src.em.step.online import STEP_ROWS, moments_per_weight, online_s
 from gaussmix._src.errors import counted, warn
 from gaussmix._src.estimators.base import unchanged_on_failure
 from gaussmix._src.fit.after.diagnostics import diagnose_components
-from gaussmix._src.fit.fitted import Ending, FitResult, RowSummary
+from gaussmix._src.fit.fitted import FitResult, Outcome, RowSummary
 from gaussmix._src.fit.options.base import FitOptions
 from gaussmix._src.fit.options.stream import check_forgetting
 from gaussmix._src.fit.options.table import check_combination, find_options
@@ -88,7 +88,7 @@ def _step(estimator: Any, portion: ArraySource, state: StreamState | None) -> St
     n_starts, n_starts_at_best = (1, 1) if before is None else (before.n_starts, before.n_starts_at_best)
     diagnostics = diagnose_components(EMState(model, trace), estimator._names)
     # After an online step, it is unknown whether the fit is at a maximum, and how much further steps would gain.
-    outcome = Ending(
+    outcome = Outcome(
         reason=_FOLLOWED,
         is_maximum=None,
         remaining_gain=None,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gaussmix._src.em.objective.trace import EMState, Trace
 from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.engines.base import Engine
-from gaussmix._src.errors import Failure, FailureKind, NothingFitted, Outcome
+from gaussmix._src.errors import Failure, FailureKind, NothingFitted, StopReason
 from gaussmix._src.families.base import FAMILIES, Family
 from gaussmix._src.fit.criteria import CRITERIA, CriterionInputs
 from gaussmix._src.interfaces.block import Block
@@ -202,7 +202,7 @@ def _table_row(result: Result, names: Mapping[Family, str], has_factors: bool) -
         "log_likelihood": math.nan if inputs is None else inputs.log_likelihood,
         "n_parameters": result.n_parameters,
         **{name: math.nan if inputs is None else value(inputs) for name, value in CRITERIA.items()},
-        "converged": run is not None and run.outcome is Outcome.CONVERGED,
+        "converged": run is not None and run.stop_reason is StopReason.CONVERGED,
         "n_iter": 0 if run is None else run.trace.n_steps,
         "seconds": result.seconds,
         "failure": None if result.failure is None else str(result.failure),

@@ -23,7 +23,7 @@ from gaussmix._src import errors
 from gaussmix._src.em.objective.trace import DegeneracyEvent, EMState, FreezeReason, PosteriorGap, SearchReport, Trace
 from gaussmix._src.em.step.best_of import EMRun, choose_better
 from gaussmix._src.engines.truncated import MAX_NEIGHBOURS
-from gaussmix._src.errors import Outcome
+from gaussmix._src.errors import StopReason
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit.options.base import FitOption
 from gaussmix._src.fit.plan import ModelStart, Plan
@@ -43,7 +43,8 @@ from gaussmix._src.version import package_version
 
 SECONDS_BETWEEN_WRITES = 5.0  # minimum time between two checkpoints during a run
 _SEARCH_KEY = "search"  # key, in the file, of the generator's state at the beginning of a model selection
-_RESUMABLE_OUTCOMES = None, Outcome.CONVERGED, Outcome.STEP_LIMIT  # outcomes of resumable runs; None for a current run
+# Reasons why resumable runs stopped; None if a run has not ended.
+_RESUMABLE_STOP_REASONS = None, StopReason.CONVERGED, StopReason.STEP_LIMIT
 # If a fit ends with one of these exceptions, the same exception would occur in a resumed fit.
 _REPEATABLE_ERRORS = errors.SingularCovarianceError, errors.NonFiniteLikelihood, errors.NothingFitted, Warning
 
@@ -149,7 +150,7 @@ class Checkpoint(FitOption):
             last_states: list[EMState] = []  # stays empty if the initialisation fails because of singular covariances
             yield partial(self._record_states, runs[status.n_runs_done], status, generator, last_states)
             for end in last_states:
-                if end.outcome is not Outcome.NON_FINITE:
+                if end.stop_reason is not StopReason.NON_FINITE:
                     status.best_state = choose_better(status.best_state, end)
                     status.final_states += (end,)
             status.n_runs_done += 1
@@ -197,15 +198,15 @@ class Checkpoint(FitOption):
         for state in run(status.run_state):
             status.run_state, status.generator_state = state, generator.bit_generator.state
             last[:] = [state]  # stored before the yield, because the caller may stop at the final state
-            if state.outcome is None and monotonic() - self._last_write_time > SECONDS_BETWEEN_WRITES:
+            if state.stop_reason is None and monotonic() - self._last_write_time > SECONDS_BETWEEN_WRITES:
                 self._write_async()
             yield state
 
     def _write_after_interrupt(self) -> None:
         """Write a checkpoint if the fit has made progress since the last checkpoint."""
         status = self._progress.get(self._current_key)
-        outcome = None if status is None or status.run_state is None else status.run_state.outcome
-        if self._position != self._written_position and outcome in _RESUMABLE_OUTCOMES:
+        stop_reason = None if status is None or status.run_state is None else status.run_state.stop_reason
+        if self._position != self._written_position and stop_reason in _RESUMABLE_STOP_REASONS:
             self._write(self._record(), self._position)
 
     @property
@@ -271,8 +272,8 @@ def _make_run_record(state: EMState, *, has_model: bool = True) -> RunRecord:
     frozen = {k: why.name for k, why in trace.frozen_components.items()}
     events = [(each.component, each.feature, each.step, each.reason.name, each.remedy) for each in trace.events]
     search = [] if trace.search is None else [*vars(trace.search).values()]
-    outcome = None if state.outcome is None else state.outcome.name
-    return RunRecord(arrays, trace.path_arrays, frozen, outcome, events, search)
+    stop_reason = None if state.stop_reason is None else state.stop_reason.name
+    return RunRecord(arrays, trace.path_arrays, frozen, stop_reason, events, search)
 
 
 def _read_state(run: RunRecord, family: Family) -> EMState:
@@ -294,7 +295,7 @@ def _read_state(run: RunRecord, family: Family) -> EMState:
 def _restore_state(run: RunRecord, model: Model) -> EMState:
     """Restore the state of a run from its record and the given model; raise `Damaged` if the record is invalid."""
     try:
-        outcome = None if run.outcome is None else Outcome[run.outcome]
+        stop_reason = None if run.stop_reason is None else StopReason[run.stop_reason]
         frozen = {k: FreezeReason[why] for k, why in run.frozen.items()}
         events = tuple(DegeneracyEvent(k, i, n, FreezeReason[why], did) for k, i, n, why, did in run.events)
     except KeyError:
@@ -309,7 +310,7 @@ def _restore_state(run: RunRecord, model: Model) -> EMState:
             raise Damaged("the number of candidate components is damaged")
         gap = PosteriorGap(int(gap_values[0]), int(gap_values[1]), *gap_values[2:].tolist())
     trace = Trace(log_likelihood.tolist(), objective.tolist(), frozen, run.memory, events, search, gap)
-    return EMState(model, trace, outcome)
+    return EMState(model, trace, stop_reason)
 
 
 # Names of estimator parameters that do not change the result of a fit.

@@ -126,8 +126,8 @@ class FirstState:
             search = SearchReport(int(n_tried), int(n_accepted), gain)
             if not is_silent:
                 plan.report_progress(f"Search: {search}")
-        outcome = plan.stopping.outcome_of_run(objectives) if objectives else None
-        return EMState(model_from_history(history, family), Trace(objectives, objectives, search=search), outcome)
+        stop_reason = plan.stopping.reason_after_run(objectives) if objectives else None
+        return EMState(model_from_history(history, family), Trace(objectives, objectives, search=search), stop_reason)
 
     def _make_model(self) -> Model:
         """Return the initial model from the user's parameters and, for missing parameters, from the initialisation."""

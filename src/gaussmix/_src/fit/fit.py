@@ -14,7 +14,7 @@ from gaussmix._src.em.curvature.certificate_cost import is_certificate_cheap
 from gaussmix._src.em.objective.trace import TIME_IS_OVER, EMState, OptimalityCertificate, Trace, final_state
 from gaussmix._src.em.step.best_of import EMRun, best_run
 from gaussmix._src.em.step.loop import run_em
-from gaussmix._src.errors import NonFiniteLikelihood, Outcome
+from gaussmix._src.errors import NonFiniteLikelihood, StopReason
 from gaussmix._src.fit.first_state import FirstState
 from gaussmix._src.fit.fitted import BestRun
 from gaussmix._src.fit.plan import MIN_RIDGE_FRACTION, ModelStart, Plan
@@ -41,7 +41,7 @@ def fit(problem: Problem, plan: Plan, options: FitOptions = ()) -> BestRun:
     plan, ends = plan.resolve_auto(problem), list[Trace]()
     if len(plan.starts) == 1 and not options:  # there are no runs to compare
         end = final_state(run_from_start(problem, plan, 0, None))
-        if end.outcome is Outcome.NON_FINITE:
+        if end.stop_reason is StopReason.NON_FINITE:
             raise NonFiniteLikelihood
         ends.append(end.trace)
     else:
@@ -62,7 +62,7 @@ def run_from_start(problem: Problem, plan: Plan, start_index: int, initial: EMSt
     last_objective = start.last_objective if isinstance(start, ModelStart) else float("-inf")
     if initial is None:
         initial = FirstState(problem, plan, start, start_index).make()
-    if initial.outcome is not None:
+    if initial.stop_reason is not None:
         yield initial
         return
     search = initial.trace.search
@@ -85,22 +85,22 @@ def _run_to_end(problem: Problem, plan: Plan, initial: EMState, last_objective: 
         run, stopping = partial(run, is_accelerated=plan.is_accelerated), None
         for state in run_with_remedy(problem.remedy, run, problem.objective, initial):
             initial = state
-            if state.outcome is Outcome.CONVERGED and rule.seeks_maximum:
+            if state.stop_reason is StopReason.CONVERGED and rule.seeks_maximum:
                 stopping = rule.stricter_rule(state.trace.objective)
                 if stopping is not None:
                     initial = _check_maximum(problem, state, stopping.max_remaining_gain)
-                    stopping = stopping if initial.outcome is None else None
-            elif state.outcome is Outcome.CONVERGED and moves and (moves_end := moves.improve_converged(state)):
+                    stopping = stopping if initial.stop_reason is None else None
+            elif state.stop_reason is StopReason.CONVERGED and moves and (moves_end := moves.improve_converged(state)):
                 initial, stopping = moves_end, rule
             yield initial
 
 
 def _check_maximum(problem: Problem, state: EMState, max_remaining_gain: float) -> EMState:
-    """Return the state with its certificate, and without an outcome if EM would gain more than the limit."""
+    """Return the state with its certificate, and without a stop reason if EM would gain more than the limit."""
     certificate = find_certificate(problem, state, is_requested=True)
     check_certifiable("" if certificate.why_not == TIME_IS_OVER else certificate.why_not)
     gain, trace = certificate.remaining_gain, replace(state.trace, certificate=certificate)
-    return EMState(state.model, trace, state.outcome if gain is not None and gain < max_remaining_gain else None)
+    return EMState(state.model, trace, state.stop_reason if gain is not None and gain < max_remaining_gain else None)
 
 
 def check_certifiable(obstacle: str) -> None:
@@ -123,7 +123,7 @@ def find_certificate(
     """
     if final_state.trace.certificate is not None:
         return final_state.trace.certificate
-    if final_state.outcome in (Outcome.DEGENERATE, Outcome.NON_FINITE) or is_requested is False:
+    if final_state.stop_reason in (StopReason.DEGENERATE, StopReason.NON_FINITE) or is_requested is False:
         return OptimalityCertificate()
     n_steps = sum(end.n_steps for end in run_traces)
     is_remote = problem.data.raw_source.is_on_device  # the check would copy all rows from the device

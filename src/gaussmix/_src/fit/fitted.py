@@ -14,7 +14,7 @@ from gaussmix._src import numerics
 from gaussmix._src.em.objective.stopping import StopRule, forecast_convergence
 from gaussmix._src.em.objective.trace import EMState, OptimalityCertificate, Trace
 from gaussmix._src.em.step.best_of import OBJECTIVE_ROUNDING
-from gaussmix._src.errors import Outcome, name_components
+from gaussmix._src.errors import StopReason, name_components
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.threads import cached_property
@@ -37,7 +37,7 @@ _NOT_MAXIMUM_SENTENCE = (
 )
 _ON_RIDGE = "It is a maximum only because of reg_covar: {} would collapse without it."
 _UNKNOWN_MAXIMUM_SENTENCE = "It is not known whether the fit is near a maximum: {why_not}."
-_MAX_SHOWN = 20  # maximum number of entries of a list in the repr of an `Ending`
+_MAX_SHOWN = 20  # maximum number of entries of a list in the repr of an `Outcome`
 RESTS_ON_RIDGE = "rests on reg_covar, because it has "  # beginning of `cause` if only the ridge prevents a collapse
 
 
@@ -77,32 +77,39 @@ class Diagnosis:
 
 
 @dataclass(frozen=True)
-class Ending:
-    """A report on how a fit ended.
+class Outcome:
+    """Report on how a fit ended: the attribute `outcome_` of an estimator.
 
     Parameters
     ----------
-    reason : sentence that explains why the fit ended.
-    is_maximum : whether one step of Newton's method leads from the fit to a local maximum; False at a saddle point, far
-        from a maximum, or if the likelihood is almost flat in a direction; None if unknown (see `check_maximum`).
-    remaining_gain : estimated increase of the objective (the log-likelihood and all penalties) in all further EM steps,
-        from the fitted parameters on (Newton's decrement), in nats per row; None unless `is_maximum` is True.
-    label_change_fraction : fraction of row weight whose label may still change; None unless `is_maximum` is True.
-    rate : convergence rate (ratio of the gains of consecutive steps), at least 1 if gains do not fall; None if unknown.
-    n_starts : number of EM runs that ended with a finite likelihood, at least 1.
+    reason : the reason why the fit ended, in one sentence.
+    is_maximum : whether one step of Newton's method leads from the fit to a local maximum, which need not be the
+        highest maximum. The value is False at a saddle point, far from a maximum, or if the likelihood is almost flat
+        in some direction, and None if there was no check (see `check_maximum` of `GaussianMixture`).
+    remaining_gain : estimated gain of the objective (the log-likelihood and all penalties) in all further EM steps from
+        the fitted parameters (Newton's decrement), in nats per row; None unless `is_maximum` is True.
+    label_change_fraction : fraction of row weight with a new label at the maximum; None unless `is_maximum` is True.
+    rate : ratio of the gains of successive EM steps, near 1 if EM is slow, at least 1 if gains do not fall, and None
+        after too few steps.
+    n_starts : number of EM runs that ended with a finite likelihood, at least 1; skipped runs do not count.
     n_starts_at_best : number of runs, including the best run, that may approach the same maximum as the best run. In
         such runs, no component collapsed, and the final objective differs from the best by at most `tol` plus the
-        larger of the two remaining gains (Aitken's extrapolation). If the number is 1, more runs may find better fits.
+        larger of the two remaining gains (Aitken's extrapolation). If this number is 1 of several `n_starts`, raise
+        `n_init`.
     is_ridge_dropped : whether EM continued without the automatic `reg_covar`, because all components have enough rows.
-    collapsed : components that collapsed onto too few distinct rows and were frozen.
-    diagnostics : records of unusual events in the fit.
-    traces : `lower_bounds_` of each run that ended with a finite likelihood.
+    collapsed : components that collapsed onto too few distinct rows and were frozen; a warm start with ``reg_covar=0``
+        keeps them frozen. The likelihood of a fit with collapsed components cannot be compared with other fits.
+    diagnostics : list of unusual events, each with `component`, `feature`, `step` and `cause`: collapsed or empty
+        components, nearly singular covariances, constant columns, too few distinct rows, and components that only
+        `reg_covar` or a prior keeps from collapsing.
+    traces : `lower_bounds_` of each run that ended with a finite likelihood, except steps without the ridge.
     n_moves_tried, n_moves_accepted : number of split-and-merge moves that the search of the best run tried, and number
         of moves that increased the likelihood; None without a search.
-    search_gain : gain of the split-and-merge search over EM after the same initialisation, in nats per row, or None.
-    n_candidates : maximum number of candidate components per row at the end of truncated EM; None if not truncated.
+    search_gain : gain of the search over EM after the same initialisation, in nats per row; None without a search.
+    n_candidates : number of candidate components of each row at the end of truncated EM; None if `posterior` did not
+        limit the number.
     posterior_gap, posterior_gap_error : estimate, from distant and sampled rows, of how far `lower_bound_` is below the
-        log-likelihood, in nats per row, and standard error of this estimate; None if EM was not truncated.
+        log-likelihood because of `posterior`, in nats per row, and standard error of this estimate, or None.
     """
 
     reason: str
@@ -133,19 +140,19 @@ class Ending:
         return f"{type(self).__name__}({', '.join(shown)})"
 
     @classmethod
-    def from_run(
-        cls, best: BestRun, stopping: StopRule, skip_reason: Outcome | None, certificate: OptimalityCertificate
-    ) -> Ending:
+    def _from_run(
+        cls, best: BestRun, stopping: StopRule, skip_reason: StopReason | None, certificate: OptimalityCertificate
+    ) -> Outcome:
         """Build the report on the best run; `skip_reason` is the reason why the remaining runs were skipped, if any."""
         state, objective = best.final_state, best.problem.objective
-        assert state.outcome is not None, "the run has ended"
-        reason = state.outcome.sentence(objective.objective_name)
-        if state.outcome is Outcome.CONVERGED and stopping.seeks_maximum:
+        assert state.stop_reason is not None, "the run has ended"
+        reason = state.stop_reason.sentence(objective.objective_name)
+        if state.stop_reason is StopReason.CONVERGED and stopping.seeks_maximum:
             is_maximum = certificate.is_maximum
             reason = _MAX_REASON if is_maximum else _NO_MAX_REASON if is_maximum is False else reason
-        if state.outcome is Outcome.STEP_LIMIT and stopping.seeks_maximum:
+        if state.stop_reason is StopReason.STEP_LIMIT and stopping.seeks_maximum:
             reason = _STEP_LIMIT_REASON
-        if state.outcome is Outcome.STEP_LIMIT and not state.trace.n_steps:
+        if state.stop_reason is StopReason.STEP_LIMIT and not state.trace.n_steps:
             reason = _NO_STEP_REASON
         if skip_reason is not None:
             reason += f" {SKIP_REASONS[skip_reason]}"
@@ -174,7 +181,7 @@ class Ending:
 
     @property
     def on_ridge(self) -> list[int]:
-        """Return the components that only `reg_covar` keeps from collapsing."""
+        """Return the components that only `reg_covar`, also called the ridge, keeps from collapsing."""
         components = (each.component for each in self.diagnostics if each.cause.startswith(RESTS_ON_RIDGE))
         return [component for component in components if component is not None]
 
@@ -206,8 +213,8 @@ def _may_agree(one: Trace, other: Trace, tolerance: float) -> bool:
 
 # Sentence for each reason why the remaining runs of a fit were skipped.
 SKIP_REASONS = {
-    Outcome.STOPPED: "A callback ended the fit before the other starts were done.",
-    Outcome.TIME_LIMIT: (
+    StopReason.STOPPED: "A callback ended the fit before the other starts were done.",
+    StopReason.TIME_LIMIT: (
         "max_time was reached before the other starts were run; raise max_time, lower n_init, or set init_params to a "
         "single method."
     ),
@@ -290,7 +297,7 @@ class FitResult:
     n_iter: int | None = None
     lower_bound: float | None = None
     lower_bounds: list[float] | None = None
-    outcome: Ending | None = None
+    outcome: Outcome | None = None
     row_summary: RowSummary | None = None
     cutoff: float | None = None
     results: dict[str, list[Any]] | None = None

@@ -17,7 +17,7 @@ import numpy as np
 from gaussmix._src.checks import check_count
 from gaussmix._src.em.objective.trace import EMState
 from gaussmix._src.em.step.best_of import EMRun, choose_better
-from gaussmix._src.errors import Outcome, ParameterTypeError, SingularCovarianceError
+from gaussmix._src.errors import ParameterTypeError, SingularCovarianceError, StopReason
 from gaussmix._src.fit.fitted import FitResult
 from gaussmix._src.fit.options.base import FitOption
 from gaussmix._src.fit.plan import Plan
@@ -76,7 +76,7 @@ class Monitor(FitOption):
         self._n_started: Counter[int | None] = Counter()  # number of runs of each candidate that have begun
         self._best_end: EMState | None = None  # best final state of the current runs, for scikit-learn's callbacks
         self._was_last_start = self._was_stopped = False
-        self._skip_reasons: dict[int | None, Outcome] = {}  # for each candidate, why its remaining runs are skipped
+        self._skip_reasons: dict[int | None, StopReason] = {}  # for each candidate, why its remaining runs are skipped
         uses = {"callbacks": self._has_callbacks, "max_time": self._max_time is not None, "verbose": self._verbose > 0}
         return [name for name, is_used in uses.items() if is_used]
 
@@ -106,18 +106,18 @@ class Monitor(FitOption):
         plan = replace(plan, stopping=stopping, stop_reason=self._stop_reason, skip_reasons=self._skip_reasons)
         return replace(plan, report_progress=self._print_message)
 
-    def _stop_reason(self) -> Outcome | None:
+    def _stop_reason(self) -> StopReason | None:
         """Return the reason why no further EM run may begin; None if a further run may begin."""
         if self._was_stopped:
-            return Outcome.STOPPED
-        return Outcome.TIME_LIMIT if monotonic() > self._deadline else None
+            return StopReason.STOPPED
+        return StopReason.TIME_LIMIT if monotonic() > self._deadline else None
 
     def adapt_runs(self, runs: Iterable[EMRun], problem: Problem, plan: Plan) -> Iterator[EMRun]:
         candidate, scale = plan.candidate, problem.objective.objective_scale
         task, waiting, first = self._next_task(candidate), iter(runs), self._n_started[candidate]
         for start, run in enumerate(waiting, first):
             if start > first and monotonic() > self._deadline:
-                self._skip_reasons[candidate] = Outcome.TIME_LIMIT
+                self._skip_reasons[candidate] = StopReason.TIME_LIMIT
                 break
             self._n_started[candidate] += 1
             if self._has_callbacks:
@@ -127,7 +127,7 @@ class Monitor(FitOption):
             yield run
             if self._was_stopped or self._was_last_start:
                 if next(waiting, None) is not None:
-                    self._skip_reasons[candidate] = Outcome.STOPPED
+                    self._skip_reasons[candidate] = StopReason.STOPPED
                 break
         if task is not None and candidate is not None:
             self._was_stopped |= task.end(None if self._best_end is None else Mixture._from_model(self._best_end.model))
@@ -174,7 +174,7 @@ class Monitor(FitOption):
         if open_tasks and open_tasks[0].max_subtasks:
             open_tasks.append(open_tasks[0].begin_subtask("iteration"))
         for index, state in enumerate(states):
-            is_last = state.outcome is not None
+            is_last = state.stop_reason is not None
             if state.trace.n_steps > n_steps:
                 n_steps, now = state.trace.n_steps, perf_counter()
                 speed = self._n_rows / max(now - before, 1e-9)
@@ -189,7 +189,8 @@ class Monitor(FitOption):
                     if not (is_stopped or is_last) and n_steps < open_tasks[0].max_subtasks:
                         open_tasks.append(open_tasks[0].begin_subtask("iteration"))
                 if is_stopped and not is_last:  # a callback requests the end of the run or of the fit
-                    state, is_last = EMState(state.model, replace(state.trace, path_arrays={}), Outcome.STOPPED), True
+                    trace, is_last = replace(state.trace, path_arrays={}), True
+                    state = EMState(state.model, trace, StopReason.STOPPED)
                 before = perf_counter()
             if is_last and open_tasks:
                 for open_task in reversed(open_tasks[1:]):  # `max_time` has cut a step
@@ -289,8 +290,8 @@ def _print_progress(
                 print(f"  Iteration {step}{details}")
                 last = now
         n_printed = trace.n_steps
-        if state.outcome is not None and n_printed:
-            stop_reason = "converged" if state.outcome is Outcome.CONVERGED else "did not converge"
+        if state.stop_reason is not None and n_printed:
+            how = "converged" if state.stop_reason is StopReason.CONVERGED else "did not converge"
             details = f" time lapse {now - began:.5f}s\t lower bound {objectives[-1]:.5f}." if has_details else ""
-            print(f"Initialization {stop_reason}.{details}")
+            print(f"Initialization {how}.{details}")
         yield state

@@ -23,7 +23,7 @@ from gaussmix._src.em.search.split_and_merge import (
     report_nothing,
 )
 from gaussmix._src.engines.calls import EMSettings, FitSettings, KMeansSettings
-from gaussmix._src.errors import Outcome
+from gaussmix._src.errors import StopReason
 from gaussmix._src.families.base import Equivariance, Family
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.model import Model
@@ -135,8 +135,8 @@ class Plan:
     may_search: bool = True
     has_sample_fit: bool = True
     can_run_in_core: bool = True
-    stop_reason: Callable[[], Outcome | None] = lambda: None
-    skip_reasons: dict[int | None, Outcome] = field(default_factory=dict)
+    stop_reason: Callable[[], StopReason | None] = lambda: None
+    skip_reasons: dict[int | None, StopReason] = field(default_factory=dict)
     report_progress: Callable[[str], object] = report_nothing
     n_candidates: int | None = None
     candidate: int | None = None

@@ -14,7 +14,7 @@ from gaussmix._src.em.objective.stopping import MIN_TOLERANCE
 from gaussmix._src.em.objective.trace import EMState, join_traces
 from gaussmix._src.em.step.loop import run_to_sound_end
 from gaussmix._src.em.truncation.gap import estimate_gap
-from gaussmix._src.errors import Outcome
+from gaussmix._src.errors import StopReason
 from gaussmix._src.fit.plan import Plan, search_stopping
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.interfaces.block import Block
@@ -137,7 +137,7 @@ def end_without_ridge(problem: Problem, plan: Plan, end: EMState) -> tuple[EMSta
     component becomes degenerate without the ridge, or if the likelihood does not increase.
     """
     stopping, max_steps = plan.stopping, plan.stopping.max_steps - end.trace.n_steps
-    is_ended = end.outcome is Outcome.CONVERGED and not end.trace.frozen_components and max_steps > 1
+    is_ended = end.stop_reason is StopReason.CONVERGED and not end.trace.frozen_components and max_steps > 1
     has_cost = is_ended and ridge_cost(end.model, problem.objective.ridge) >= MAX_RIDGE_COST
     if not has_cost or problem.data.trimming is not None or not has_enough_rows(problem, end.model):
         return end, problem
@@ -158,10 +158,11 @@ def end_without_ridge(problem: Problem, plan: Plan, end: EMState) -> tuple[EMSta
     if result is None or result.trace.n_steps < 2:
         return end, problem
     objective = result.trace.objective  # the first value belongs to the last model of the run with the ridge
-    has_converged = result.outcome is Outcome.CONVERGED or abs(objective[-1] - objective[-2]) < stopping.tolerance
+    last_change = abs(objective[-1] - objective[-2])
+    has_converged = result.stop_reason is StopReason.CONVERGED or last_change < stopping.tolerance
     if not (has_converged and objective[-1] > objective[0] and has_enough_rows(unridged, result.model)):
         return end, problem
-    joined = join_traces(end.trace, result._replace(outcome=Outcome.CONVERGED))
+    joined = join_traces(end.trace, result._replace(stop_reason=StopReason.CONVERGED))
     if gap is not None:
         gap = estimate_gap(unridged.source, engine, unridged.objective.parameters(joined.model))
         joined = joined._replace(trace=replace(joined.trace, posterior_gap=gap))

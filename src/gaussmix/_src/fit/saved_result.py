@@ -11,14 +11,14 @@ from typing import Any, TypeVar, get_args, get_type_hints
 import numpy as np
 
 from gaussmix._src.errors import FailureKind
-from gaussmix._src.fit.fitted import Diagnosis, Ending, FitResult, RowSummary
+from gaussmix._src.fit.fitted import Diagnosis, FitResult, Outcome, RowSummary
 from gaussmix._src.formats.record import Damaged
 from gaussmix._src.formats.values import Reader, count, instance, list_reader, read_values
 from gaussmix._src.model import Model
 
 Record = TypeVar("Record")
 UNSAVED_FIELDS = "frame_library", "seconds"  # fields that files omit, so that equal fits make equal files
-RUN_FIELDS = "collapsed", "diagnostics", "traces"  # fields of `Ending` that a model file stores under separate keys
+RUN_FIELDS = "collapsed", "diagnostics", "traces"  # fields of `Outcome` that a model file stores under separate keys
 _UNTABLED_FIELDS = *UNSAVED_FIELDS, *RUN_FIELDS
 _NUMBER_COLUMNS = frozenset({"log_likelihood", "bic", "icl"})  # columns of numbers that summaries show
 _SUMMARY_COLUMNS = _NUMBER_COLUMNS | {"structure", "n_components", "failure"}
@@ -117,7 +117,7 @@ _SAVED_FIELDS: dict[str, tuple[str, Callable[[Any], Any], Reader]] = {
     "best_index_": ("best_index", _unchanged, instance(int)),
     "_diagnostics_table": ("diagnostics", partial(_records_to_table, cls=Diagnosis), partial(read_records, Diagnosis)),
     "_row_summary_table": ("row_summary", lambda summary: _records_to_table([summary], RowSummary), _read_row_summary),
-    "_outcome_table": ("outcome", lambda ending: _records_to_table([ending], Ending), partial(_read_record, Ending)),
+    "_outcome_table": ("outcome", lambda value: _records_to_table([value], Outcome), partial(_read_record, Outcome)),
     "_traces_table": (
         "traces",
         lambda traces: dict(enumerate(traces)),

@@ -20,7 +20,7 @@ from gaussmix._src.em.initialisation.initial import split_heaviest
 from gaussmix._src.em.objective.trace import EMState, Trace
 from gaussmix._src.em.step.best_of import is_higher
 from gaussmix._src.engines import count_threads, make_engine
-from gaussmix._src.errors import Failure, FailureKind, NonFiniteLikelihood, Outcome, SingularCovarianceError
+from gaussmix._src.errors import Failure, FailureKind, NonFiniteLikelihood, SingularCovarianceError, StopReason
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit.after.stability import RepeatedFits, add_neighbours, compute_stability
 from gaussmix._src.fit.candidates import Candidate, Folds, Result, fold_likelihoods, mean_and_error, select_lowest
@@ -36,7 +36,7 @@ from gaussmix._src.numerics.threads import cached_property
 
 MIN_THREADED_VALUES = 2**13  # below this product of the numbers of values in X and of candidates, threads save no time
 SEARCH_MARGIN = 30.0  # how much more a search is expected to improve a criterion than all earlier searches at most
-_SKIP_FAILURES = {Outcome.TIME_LIMIT: FailureKind.NO_TIME, Outcome.STOPPED: FailureKind.STOPPED}
+_SKIP_FAILURES = {StopReason.TIME_LIMIT: FailureKind.NO_TIME, StopReason.STOPPED: FailureKind.STOPPED}
 
 
 @dataclass(eq=False)
@@ -162,7 +162,7 @@ class Selection:
                     max_gain = max(max_gain, _criterion_value(before, criterion) - _criterion_value(higher, criterion))
                     results[result.candidate] = higher
             fits._make_monotone(results)
-        why = self.plan.stop_reason() or Outcome.TIME_LIMIT
+        why = self.plan.stop_reason() or StopReason.TIME_LIMIT
         self.plan.skip_reasons.update(dict.fromkeys(range(len(self.candidates)), why))
 
     def _possible_winners(self, results: dict[Candidate, Result], criterion: str, max_gain: float) -> set[Candidate]:
@@ -249,7 +249,7 @@ class Selection:
         if failure is None and candidate.n_components > n_rows:
             failure = Failure(FailureKind.NOT_ENOUGH_ROWS, details=str(n_rows))
         stop_reason = self.plan.stop_reason()
-        if failure is None and (stop_reason is Outcome.STOPPED or (stop_reason is not None and self._has_fit.is_set())):
+        if stop_reason and failure is None and (stop_reason is StopReason.STOPPED or self._has_fit.is_set()):
             failure = Failure(_SKIP_FAILURES[stop_reason])
         if failure is not None:
             return Result(candidate, None, problem.n_parameters, None, failure, perf_counter() - began)
@@ -334,7 +334,8 @@ def _has_positive_weight(block: Block) -> NDArray[np.bool_]:
 
 def _is_cut_short(result: Result) -> bool:
     """Return whether the time limit or a callback prevented the fit or ended it early."""
-    return not result.was_started or (result.final_state is not None and result.final_state.outcome in _SKIP_FAILURES)
+    end = result.final_state
+    return not result.was_started or (end is not None and end.stop_reason in _SKIP_FAILURES)
 
 
 def _log_likelihood(result: Result) -> float:

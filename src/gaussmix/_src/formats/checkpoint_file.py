@@ -35,7 +35,7 @@ class RunRecord:
     arrays: Mapping[str, Array]
     memory: Mapping[str, Array]  # arrays that an accelerated run stores about its earlier steps; empty for other runs
     frozen: Mapping[int, str]  # map from each frozen component to the reason for freezing it
-    outcome: str | None  # reason why the run ended; None if the run has not ended
+    stop_reason: str | None  # reason why the run ended; None if the run has not ended
     # One tuple for each time that a component became empty or collapsed: component, feature, step, reason and remedy.
     events: Sequence[tuple[int, int | None, int, str, str]] = ()
     search: Sequence[Any] = ()  # fields of `SearchReport`; empty without a split-and-merge search
@@ -84,8 +84,8 @@ def _packed_fit(key: str, fit: ProgressRecord, prefix: str, tensors: Tensors) ->
 def _packed_run(run: RunRecord, prefix: str, tensors: Tensors) -> Header:
     tensors |= {f"{prefix}{key}": array for key, array in run.arrays.items()}
     tensors |= {f"{prefix}{_MEMORY}{key}": array for key, array in run.memory.items()}
-    events = [list(event) for event in run.events]
-    return {"frozen": sorted(run.frozen.items()), "outcome": run.outcome, "events": events, "search": run.search}
+    frozen, events = sorted(run.frozen.items()), [list(event) for event in run.events]
+    return {"frozen": frozen, "stop_reason": run.stop_reason, "events": events, "search": run.search}
 
 
 def read(path: Path) -> CheckpointRecord:
@@ -128,8 +128,8 @@ def _run(header: Header, tensors: Tensors, prefix: str, names: Sequence[str] = _
     if not are_lists(frozen, int, str) or not are_lists(events, int, int | None, int, str, str):
         raise Damaged("a frozen component or an event in the header has the wrong type")
     arrays = {name: own[name] for name in (*names, *NOISE_ARRAYS, "posterior_gap") if name in own}
-    outcome = get_value(header, "outcome", str, type(None))
+    stop_reason = get_value(header, "stop_reason", str, type(None))
     search = get_value(header, "search", list)
     if search and not are_lists([search], int, int, float | None):
         raise Damaged("the search report in the header has the wrong type")
-    return RunRecord(arrays, memory, dict(frozen), outcome, [tuple(event) for event in events], search)
+    return RunRecord(arrays, memory, dict(frozen), stop_reason, [tuple(event) for event in events], search)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sklearn.exceptions import ConvergenceWarning
 
 from gaussmix._src.em.objective.trace import EMState, FreezeReason, Trace
-from gaussmix._src.errors import LIKELIHOOD, REASONS_IN_RESULTS, FailureKind, Outcome, counted, name_components, warn
+from gaussmix._src.errors import LIKELIHOOD, REASONS_IN_RESULTS, FailureKind, StopReason, counted, name_components, warn
 from gaussmix._src.fit import after
 from gaussmix._src.fit.fitted import SKIP_REASONS
 from gaussmix._src.model import Model
@@ -53,7 +53,7 @@ class SearchWarning(RuntimeWarning):
 
 
 def warn_about_run(
-    run: EMState, data: TrainingData, names: Names, left_out: Outcome | None = None, raised: str = LIKELIHOOD
+    run: EMState, data: TrainingData, names: Names, left_out: StopReason | None = None, raised: str = LIKELIHOOD
 ) -> None:
     """Warn if the best EM run ended early or lost components, or if runs were skipped; `raised` is the objective."""
     if run.trace.frozen_components:
@@ -62,11 +62,11 @@ def warn_about_run(
         dependent = columns.describe(names) if columns.dependent else ""
         warn(frozen_sentence(run.trace, names, dependent, has_labels=data.labels is not None), CollapseWarning)
     warn(rounding_sentence(run.model.covariances.rounding_error))
-    if run.outcome is Outcome.TIME_LIMIT:
-        warn(run.outcome.sentence(raised), ConvergenceWarning)
-    elif run.outcome not in (Outcome.CONVERGED, Outcome.STOPPED) and run.trace.n_steps > 0:
+    if run.stop_reason is StopReason.TIME_LIMIT:
+        warn(run.stop_reason.sentence(raised), ConvergenceWarning)
+    elif run.stop_reason not in (StopReason.CONVERGED, StopReason.STOPPED) and run.trace.n_steps > 0:
         warn(_NOT_CONVERGED, ConvergenceWarning)
-    if left_out is Outcome.TIME_LIMIT:
+    if left_out is StopReason.TIME_LIMIT:
         warn(SKIP_REASONS[left_out], ConvergenceWarning)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from gaussmix._src.em.step.accumulate import MAX_RESPONSIBILITIES
 from gaussmix._src.engines.base import NOISE_LABEL, Engine
-from gaussmix._src.errors import REASONS_IN_RESULTS, Outcome, ParameterTypeError, counted, warn
+from gaussmix._src.errors import REASONS_IN_RESULTS, ParameterTypeError, StopReason, counted, warn
 from gaussmix._src.fit.criteria import CriterionInputs, bic, icl, soft_and_hard_moments
 from gaussmix._src.fit.fitted import Diagnosis, FitResult
 from gaussmix._src.interfaces.block import Block
@@ -189,12 +189,12 @@ def _columns(mixture: Mixture, names: Sequence[str], sizes: Array | None) -> dic
 
 def _describe_end(fitted: FitResult) -> dict[str, Any]:
     """Return when and why EM stopped, and what is known of the maximum, starts and search; otherwise None."""
-    ending, converged = fitted.outcome, fitted.converged
-    reason = None if converged is None else (Outcome.CONVERGED if converged else Outcome.STEP_LIMIT).sentence()
-    values = {"converged": converged, "n_iter": fitted.n_iter, "stopped": reason if ending is None else ending.reason}
+    outcome, converged = fitted.outcome, fitted.converged
+    reason = None if converged is None else (StopReason.CONVERGED if converged else StopReason.STEP_LIMIT).sentence()
+    values = {"converged": converged, "n_iter": fitted.n_iter, "stopped": reason if outcome is None else outcome.reason}
     end_names = "certificate", "is_maximum", "remaining_gain", "label_change_fraction", "n_starts", "n_starts_at_best"
     search_names = "n_moves_tried", "n_moves_accepted", "search_gain"
-    return values | {name: getattr(ending, name, None) for name in (*end_names, *search_names)}
+    return values | {name: getattr(outcome, name, None) for name in (*end_names, *search_names)}
 
 
 def _warnings(fitted: FitResult) -> list[str]:

@@ -74,10 +74,10 @@ def check_relabelling(family: Family, engine: Engine[Any], problem: str) -> None
     problem_data = PROBLEMS[problem]
     order = np.roll(np.arange(problem_data.n_components), 1)
     relabelled = replace(problem_data, labels=order.astype(np.int32)[problem_data.labels])
-    expected, trace, outcome = fit(problem_data, family, engine)
+    expected, trace, stop_reason = fit(problem_data, family, engine)
     actual = fit(relabelled, family, engine)
     permuted = expected.take(np.argsort(order))  # component k gets the index order[k]
-    _assert_same_fit(actual, EMState(permuted, trace, outcome), problem_data.rows, problem)
+    _assert_same_fit(actual, EMState(permuted, trace, stop_reason), problem_data.rows, problem)
 
 
 def check_equivariance(family: Family, engine: Engine[Any], rng: np.random.Generator) -> None:

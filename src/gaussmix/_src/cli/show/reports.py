@@ -23,7 +23,7 @@ from gaussmix._src.errors import REASONS_IN_RESULTS, FailureKind, counted
 from gaussmix._src.estimators.gaussian_mixture_ic import GaussianMixtureIC
 from gaussmix._src.estimators.posterior_estimator import components_used
 from gaussmix._src.fit.criteria import CROSS_VALIDATION, HIGHER_IS_BETTER, criterion_title, structure_names
-from gaussmix._src.fit.fitted import Ending, FitResult, RowSummary
+from gaussmix._src.fit.fitted import FitResult, Outcome, RowSummary
 from gaussmix._src.fit.saved_result import RUN_FIELDS, read_records
 from gaussmix._src.formats.record import Damaged, Details, FitRecord
 from gaussmix._src.formats.values import from_plain
@@ -338,8 +338,8 @@ def _headings(model: ModelFile) -> list[tuple[str, str]]:
         lines.append(("components", components_used(model.posterior)))
         lines.append(("lower bound", f"{model.posterior.lower_bound_:.2f} nats"))
     if "_outcome_table" in attributes:
-        ending = _record(Ending, attributes, "_outcome_table")
-        sentences = ["unknown"] if ending is None else filter(None, [ending.reason, ending.certificate])
+        outcome = _record(Outcome, attributes, "_outcome_table")
+        sentences = ["unknown"] if outcome is None else filter(None, [outcome.reason, outcome.certificate])
         lines += [("ended", each if fit is None else in_options(each)) for each in sentences]
     settings = fit.settings if fit is not None else estimator.parameters if estimator is not None else {}
     plain = {name: value for name, value in settings.items() if value is not None and not isinstance(value, dict)}

@@ -134,13 +134,13 @@ class BirthMergeMoves:
 
     def _run_steps(self, model: Model) -> EvaluatedModel:
         """Make at most `STEPS_AFTER_BIRTHS` EM steps from a model, and return the last model with its lower bound."""
-        bounds, last, outcome = list[float](), -np.inf, None
-        while outcome is None and not self.should_stop():
+        bounds, last, stop_reason = list[float](), -np.inf, None
+        while stop_reason is None and not self.should_stop():
             model, _, more = self._core_steps.run_steps(model, len(bounds), last)
             if not more:
                 break
             bounds, last = bounds + more, more[-1]
-            outcome = self._core_steps.stopping.outcome_of_run(bounds)
+            stop_reason = self._core_steps.stopping.reason_after_run(bounds)
         state = self.evaluate(model)
         for _ in range(len(bounds) + 1, core.STEPS_AFTER_BIRTHS):
             bound = state.bound / self.objective.total_weight

@@ -11,7 +11,7 @@ import numpy as np
 from gaussmix._src.em.initialisation.initial import split_heaviest
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.trace import DegeneracyEvent, EMState, FreezeReason
-from gaussmix._src.errors import DegenerateError, Outcome
+from gaussmix._src.errors import DegenerateError, StopReason
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Indices
 
@@ -45,7 +45,7 @@ def run_with_remedy(
         for state in run(model=model, trace=trace):
             collapsed = [k for k in sorted(state.trace.frozen_components) if k not in frozen]
             frozen = state.trace.frozen_components
-            if collapsed and state.outcome is not Outcome.NON_FINITE:
+            if collapsed and state.stop_reason is not StopReason.NON_FINITE:
                 changed, recorded = _apply_remedy(remedy, state, collapsed, events)
                 events += recorded
                 if changed is not None:

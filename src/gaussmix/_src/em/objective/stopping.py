@@ -9,7 +9,7 @@ from itertools import pairwise
 from time import monotonic
 from typing import NamedTuple, Self
 
-from gaussmix._src.errors import Outcome
+from gaussmix._src.errors import StopReason
 
 MIN_RELATIVE_GAIN = 1e-14  # gains below this fraction of the objective are rounding errors
 FIRST_TOLERANCE, MIN_TOLERANCE = 1e-5, 1e-10  # first and smallest tolerance of runs that seek a maximum
@@ -61,20 +61,20 @@ class StopRule:
             tolerance /= 10
         return replace(self, tolerance=tolerance) if tolerance >= MIN_TOLERANCE else None
 
-    def outcome_of_run(self, objective: Sequence[float]) -> Outcome | None:
+    def reason_after_run(self, objective: Sequence[float]) -> StopReason | None:
         """Return why a run ends, given its objective before each step; None if the run continues."""
         before = objective[-2] if len(objective) > 1 else self.previous_objective
-        return self.outcome_of_step(len(objective), before, objective[-1])
+        return self.reason_after_step(len(objective), before, objective[-1])
 
-    def outcome_of_step(self, n_steps: int, previous_objective: float, current_objective: float) -> Outcome | None:
+    def reason_after_step(self, n_steps: int, previous_objective: float, current_objective: float) -> StopReason | None:
         """Return why a run ends after `n_steps` steps, given the last two objectives; None if the run continues."""
         if not math.isfinite(current_objective):
-            return Outcome.NON_FINITE
+            return StopReason.NON_FINITE
         if abs(current_objective - previous_objective) < self.tolerance:
-            return Outcome.CONVERGED
+            return StopReason.CONVERGED
         if n_steps >= self.max_steps:
-            return Outcome.STEP_LIMIT
-        return Outcome.TIME_LIMIT if self.is_past_deadline() else None
+            return StopReason.STEP_LIMIT
+        return StopReason.TIME_LIMIT if self.is_past_deadline() else None
 
     @property
     def seconds_left(self) -> float:

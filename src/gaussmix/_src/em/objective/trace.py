@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import NamedTuple
 
-from gaussmix._src.errors import Outcome, counted
+from gaussmix._src.errors import StopReason, counted
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 
@@ -154,7 +154,7 @@ class EMState(NamedTuple):
 
     model: Model
     trace: Trace
-    outcome: Outcome | None = None
+    stop_reason: StopReason | None = None
 
 
 def join_traces(earlier_trace: Trace, final_state: EMState) -> EMState:

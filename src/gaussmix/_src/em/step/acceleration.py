@@ -18,7 +18,7 @@ import numpy as np
 from gaussmix._src.em.objective.trace import EMState, Trace
 from gaussmix._src.em.step.core_steps import CoreSteps, step_multiply_adds
 from gaussmix._src.em.step.maximise import find_collapsed
-from gaussmix._src.errors import Outcome
+from gaussmix._src.errors import StopReason
 from gaussmix._src.families.base import Family
 from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.moments import Scatter
@@ -166,13 +166,13 @@ class Acceleration:
         penalised = trace.last_objective - self.core_steps.objective.ridge_penalty(before.model)
         if path.proposal_length and (trace.frozen_components or not path.penalised_objective <= penalised < math.inf):
             return self._reject_proposal(path, before.trace, state)
-        if trace.frozen_components or state.outcome is Outcome.NON_FINITE or _has_empty_component(state.model):
+        if trace.frozen_components or state.stop_reason is StopReason.NON_FINITE or _has_empty_component(state.model):
             return state
         return self._extend_path(path, before.model, state, penalised)
 
     def _start_path(self, state: EMState) -> EMState:
         """Begin to record steps for proposals if the run is slow."""
-        has_ended = state.outcome is not None or state.trace.frozen_components
+        has_ended = state.stop_reason is not None or state.trace.frozen_components
         if has_ended or not self._is_slow(state) or _has_empty_component(state.model):
             return state
         n_coordinates = len(_model_coordinates(state.model))
@@ -202,7 +202,7 @@ class Acceleration:
         log_likelihood = (*before.log_likelihood, before.log_likelihood[-1])
         objective, arrays = (*before.objective, before.last_objective), state.trace.path_arrays
         trace = Trace(log_likelihood, objective, before.frozen_components, arrays)
-        return _store_path(EMState(path.model_after, trace, self._step_limit_outcome(trace)), path.with_shorter_limit())
+        return _store_path(EMState(path.model_after, trace, self._step_limit_reason(trace)), path.with_shorter_limit())
 
     def _extend_path(self, path: EMPath, model: Model, state: EMState, penalised: float) -> EMState:
         """Record a step, and propose a model if a proposal is due."""
@@ -212,23 +212,23 @@ class Acceleration:
         move = Proposal.from_path(path)
         if len(path.points) == 1:  # with one recorded step, the proposed move equals the EM step
             path = replace(path, max_length=MAX_FIRST_LENGTH * move.length)
-        outcome, n_low_gain_steps = state.outcome, 0 if gain >= tolerance else path.n_low_gain_steps
-        if outcome is Outcome.CONVERGED:
+        stop_reason, n_low_gain_steps = state.stop_reason, 0 if gain >= tolerance else path.n_low_gain_steps
+        if stop_reason is StopReason.CONVERGED:
             is_promising = gain > 0 and move.predicted_gain >= tolerance and not path.n_rejected
             if was_proposed:  # a small gain by a proposal does not show convergence, but the next EM step may
-                outcome = self._step_limit_outcome(state.trace)
+                stop_reason = self._step_limit_reason(state.trace)
             elif is_promising and n_low_gain_steps < MAX_LOW_GAIN_STEPS:
-                outcome, n_low_gain_steps = self._step_limit_outcome(state.trace), n_low_gain_steps + 1
+                stop_reason, n_low_gain_steps = self._step_limit_reason(state.trace), n_low_gain_steps + 1
         proposal = None
         is_due = len(path.points) > 1 and not path.n_steps_to_wait
-        if outcome is None and is_due and gain > (tolerance if was_proposed else 0.0):
+        if stop_reason is None and is_due and gain > (tolerance if was_proposed else 0.0):
             proposal = self._model_from_coordinates(path.points[-1] + move.coordinate_change, state.model)
         length, n_steps_to_wait = 0.0 if proposal is None else move.length, max(0, path.n_steps_to_wait - 1)
         path = replace(path, proposal_length=length, n_steps_to_wait=n_steps_to_wait, n_low_gain_steps=n_low_gain_steps)
-        return _store_path(EMState(proposal or state.model, state.trace, outcome), path)
+        return _store_path(EMState(proposal or state.model, state.trace, stop_reason), path)
 
-    def _step_limit_outcome(self, trace: Trace) -> Outcome | None:
-        return Outcome.STEP_LIMIT if trace.n_steps >= self.core_steps.stopping.max_steps else None
+    def _step_limit_reason(self, trace: Trace) -> StopReason | None:
+        return StopReason.STEP_LIMIT if trace.n_steps >= self.core_steps.stopping.max_steps else None
 
     def _model_from_coordinates(self, coordinates: Array, template: Model) -> Model | None:
         """Return the model with the given coordinates, or None if the coordinates do not define a valid model."""

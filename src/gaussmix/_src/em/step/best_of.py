@@ -12,7 +12,7 @@ from gaussmix._src.em.objective.stopping import StopRule
 from gaussmix._src.em.objective.trace import EMState, Trace, final_state, join_traces
 from gaussmix._src.em.step.one_call import repeat_rows, run_em_on_each
 from gaussmix._src.engines.base import Engine
-from gaussmix._src.errors import NonFiniteLikelihood, Outcome, SingularCovarianceError
+from gaussmix._src.errors import NonFiniteLikelihood, SingularCovarianceError, StopReason
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.core import core
@@ -57,7 +57,7 @@ def best_run(runs: Iterable[Iterable[EMState]], finished_traces: list[Trace] | N
         except SingularCovarianceError as error:
             failure = error
             continue
-        if end.outcome is Outcome.NON_FINITE:
+        if end.stop_reason is StopReason.NON_FINITE:
             failure = NonFiniteLikelihood()
         else:
             best = choose_better(best, end)
@@ -124,7 +124,7 @@ def _run_until_degenerate(states: Iterable[EMState]) -> EMState:
 
 
 def _has_ended(state: EMState) -> bool:
-    return bool(state.trace.frozen_components) or state.outcome not in (None, Outcome.STEP_LIMIT)
+    return bool(state.trace.frozen_components) or state.stop_reason not in (None, StopReason.STEP_LIMIT)
 
 
 def _select_contenders(runs: list[tuple[Model, EMState]]) -> list[tuple[Model, EMState]]:
@@ -167,7 +167,7 @@ def _model_divergences(models: list[Model]) -> Array:
 def run_sort_key(state: EMState) -> tuple[bool, float]:
     """Return a sort key: collapsed runs come last, and objectives are rounded to hide rounding errors."""
     trace = state.trace
-    is_lost = bool(trace.collapsed_components) or state.outcome is Outcome.NON_FINITE
+    is_lost = bool(trace.collapsed_components) or state.stop_reason is StopReason.NON_FINITE
     return is_lost, -round(trace.last_objective / OBJECTIVE_ROUNDING) if not is_lost else 0.0
 
 

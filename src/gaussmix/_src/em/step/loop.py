@@ -17,7 +17,7 @@ from gaussmix._src.em.step.accumulate import StepTask
 from gaussmix._src.em.step.core_steps import CoreSteps
 from gaussmix._src.em.step.maximise import anchor_cancellation, next_model
 from gaussmix._src.engines.base import Engine
-from gaussmix._src.errors import Outcome, SingularCovarianceError
+from gaussmix._src.errors import SingularCovarianceError, StopReason
 from gaussmix._src.interfaces.moments import Moments
 from gaussmix._src.interfaces.parameters import MAX_CANCELLATION
 from gaussmix._src.model import Model
@@ -52,15 +52,15 @@ def run_em(
     Yields
     ------
     state : first the initial state, and then a state after each step, or after several steps in the C++ core. Only the
-        last state has an outcome other than None.
+        stop reason of the last state is not None.
     """
     trace = trace or Trace()
-    state = EMState(model, trace, None if trace.n_steps < stopping.max_steps else Outcome.STEP_LIMIT)
+    state = EMState(model, trace, None if trace.n_steps < stopping.max_steps else StopReason.STEP_LIMIT)
     core_steps = CoreSteps(source, engine, model.family, model.n_components, objective, stopping)
     acceleration = step.acceleration.Acceleration(core_steps) if is_accelerated else None
     context = None
     yield state
-    while state.outcome is None:
+    while state.stop_reason is None:
         model, trace = state.model, state.trace
         last_objective = trace.last_objective if trace.n_steps else stopping.previous_objective
         next_model, log_likelihoods, objectives, frozen = model, list[float](), list[float](), trace.frozen_components
@@ -74,21 +74,21 @@ def run_em(
                 with cut_in_time(trace.n_steps > 0):
                     moments, next_model, frozen = em_step(source, engine, model, objective, frozen, context)
             except TimeIsOver:
-                yield EMState(model, replace(trace, path_arrays={}), Outcome.TIME_LIMIT)
+                yield EMState(model, replace(trace, path_arrays={}), StopReason.TIME_LIMIT)
                 return
             context = moments.context
             log_likelihoods = [moments.log_likelihood / moments.row_weight]
             objectives = [log_likelihoods[0] + objective.log_prior(model) / moments.row_weight]
         trace = Trace((*trace.log_likelihood, *log_likelihoods), (*trace.objective, *objectives), frozen)
-        outcome = stopping.outcome_of_run(trace.objective)
-        if outcome is Outcome.NON_FINITE:
+        stop_reason = stopping.reason_after_run(trace.objective)
+        if stop_reason is StopReason.NON_FINITE:
             next_model = model
         if len(frozen) == model.n_components:
-            outcome = Outcome.DEGENERATE
-        before, state = state, EMState(next_model, trace, outcome)
+            stop_reason = StopReason.DEGENERATE
+        before, state = state, EMState(next_model, trace, stop_reason)
         if acceleration is not None:
             state = acceleration.choose_next_state(before, state)
-        if state.outcome is not None and state.trace.path_arrays:
+        if state.stop_reason is not None and state.trace.path_arrays:
             state = state._replace(trace=replace(state.trace, path_arrays={}))
         yield state
 
@@ -101,7 +101,7 @@ def run_to_sound_end(
         end = final_state(run_em(source, engine, model, objective, stopping, **run_options))
     except SingularCovarianceError:
         return None
-    return None if end.trace.frozen_components or end.outcome is Outcome.NON_FINITE else end
+    return None if end.trace.frozen_components or end.stop_reason is StopReason.NON_FINITE else end
 
 
 def em_step(

@@ -14,7 +14,7 @@ from gaussmix._src.em.step.core_steps import model_from_history
 from gaussmix._src.em.step.loop import run_em
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.engines.calls import EMSettings, FitSettings, InitialMixtures, RowGroups
-from gaussmix._src.errors import Outcome
+from gaussmix._src.errors import StopReason
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.model import Model
@@ -87,7 +87,7 @@ def _run_in_core(
             continue
         # A run that ended for any other reason is repeated in Python, which reports the reason.
         if has_converged or len(history.log_likelihood) == stopping.max_steps:
-            outcome = Outcome.CONVERGED if has_converged else Outcome.STEP_LIMIT
+            stop_reason = StopReason.CONVERGED if has_converged else StopReason.STEP_LIMIT
             trace = Trace(tuple(history.log_likelihood), tuple(history.objective))
-            result[index] = EMState(model_from_history(history, model.family, model.noise), trace, outcome)
+            result[index] = EMState(model_from_history(history, model.family, model.noise), trace, stop_reason)
     return result

@@ -16,7 +16,7 @@ from gaussmix._src.em.objective.trace import EMState, FreezeReason, Trace
 from gaussmix._src.em.step.one_call import run_em_on_each
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.engines.calls import RowGroups
-from gaussmix._src.errors import Outcome
+from gaussmix._src.errors import StopReason
 from gaussmix._src.fit.after.inference import ObjectiveMaximiser
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.interfaces.block import Block
@@ -157,7 +157,7 @@ def refit_resamples(
         orders, similarities = component_rows.match_components(stacked)
         reordered = (orders != np.arange(orders.shape[1])).any(axis=1)
         are_elsewhere = similarities.min(axis=1) < MIN_SIMILARITY
-        are_unfinished = np.array([state.outcome is not Outcome.CONVERGED for state in states])
+        are_unfinished = np.array([state.stop_reason is not StopReason.CONVERGED for state in states])
         tally += [(~used).sum(), (used & reordered).sum(), (used & are_elsewhere).sum(), (used & are_unfinished).sum()]
         draws.append(stacked.to_vectors(orders)[used])
         draw_weights.append(factors[used])

@@ -12,7 +12,7 @@ from gaussmix._src.em.search.split_and_merge import report_nothing
 from gaussmix._src.em.step.best_of import EMRun
 from gaussmix._src.em.truncation.gap import estimate_gap
 from gaussmix._src.engines.truncated import DEFAULT_CANDIDATES, N_DRAWN, TruncatedEngine
-from gaussmix._src.errors import Outcome, warn
+from gaussmix._src.errors import StopReason, warn
 from gaussmix._src.families.base import Family
 from gaussmix._src.fit.first_state import SAMPLED_ROWS_PER_CELL
 from gaussmix._src.fit.fit import run_from_start
@@ -86,7 +86,7 @@ class TruncatedPosterior(FitOption):
         if initial is not None and (gap := initial.trace.posterior_gap) is not None:  # `initial` is from a checkpoint
             engine = replace(engine, n_candidates=gap.n_candidates, n_drawn=gap.n_drawn)
         # A checkpoint of a finished run does not store candidate components, so the gap can't be estimated again.
-        if initial is not None and initial.outcome is not None:
+        if initial is not None and initial.stop_reason is not None:
             yield initial
             return
         while True:
@@ -99,7 +99,7 @@ class TruncatedPosterior(FitOption):
             n_components, factor = problem.n_components, 1 if engine.n_drawn == 0 else 2
             n_candidates = min(factor * engine.n_candidates, n_components)
             engine = replace(engine, n_candidates=n_candidates, n_drawn=N_DRAWN, continues_below=n_components + 1)
-            initial = state._replace(outcome=None)
+            initial = state._replace(stop_reason=None)
 
     def _run_with_candidates(
         self, problem: Problem, engine: TruncatedEngine, plan: Plan, start_index: int, initial: EMState | None
@@ -112,7 +112,7 @@ class TruncatedPosterior(FitOption):
         unknown = PosteriorGap(engine.n_candidates, engine.n_drawn, nan, nan)  # NaN: the gap is not yet estimated
         first_step = 0 if initial is None else initial.trace.n_steps
         for state in run_from_start(problem, plan, start_index, initial):
-            if state.outcome is not None:
+            if state.stop_reason is not None:
                 break
             gap, n_steps = unknown, state.trace.n_steps
             is_power = n_steps > FIRST_CHECK and n_steps.bit_count() == 1
@@ -124,7 +124,7 @@ class TruncatedPosterior(FitOption):
                     return _with_gap(state, gap), True
             yield _with_gap(state, gap)
         gap = _measure_gap(problem, plan, state)
-        return _with_gap(state, gap), may_double and _is_wide(gap) and state.outcome is Outcome.CONVERGED
+        return _with_gap(state, gap), may_double and _is_wide(gap) and state.stop_reason is StopReason.CONVERGED
 
     def adapt_result(self, fitted: FitResult, problem: Problem, run: EMState) -> FitResult:
         if self._engine is None:

@@ -280,8 +280,8 @@ class _ManyFits:
             notes |= self._notes(in_core, means, covariances, family)
         for index, single in sorted(self.singles.items()):
             key, estimator = self.groups.keys[index], single.estimator
-            if estimator is None:
-                errors[key] = single.error
+            if estimator is None or (width := estimator.n_features_in_) != n_features:
+                errors[key] = single.error if estimator is None else width_sentence(width, n_features)
                 continue
             mixture = estimator.mixture_
             weights[index], means[index], covariances[index, ...] = mixture.weights, mixture.means, mixture.covariances
@@ -295,20 +295,13 @@ class _ManyFits:
         )  # fmt: skip
 
     def _n_features(self) -> int:
-        """Return the number of features, and record an error for each group with a different number of features."""
+        """Return the number of features that all groups need; raise ValueError if no group could be fitted."""
         if len(self.groups.rows):
-            wanted = int(self.groups.rows.shape[1])
-        else:
-            fitted = [single.estimator for single in self.singles.values() if single.estimator is not None]
-            if not fitted:
-                key, single = self.groups.keys[0], self.singles[0]
-                raise ValueError(f"No group could be fitted. Group {key!r}: {single.error}")
-            wanted = fitted[0].n_features_in_
-        for index, single in self.singles.items():
-            result = wanted if single.estimator is None else single.estimator.n_features_in_
-            if result != wanted:
-                self.singles[index] = _SingleFit(None, width_sentence(result, wanted))
-        return wanted
+            return int(self.groups.rows.shape[1])
+        fitted = [single.estimator for single in self.singles.values() if single.estimator is not None]
+        if not fitted:
+            raise ValueError(f"No group could be fitted. Group {self.groups.keys[0]!r}: {self.singles[0].error}")
+        return fitted[0].n_features_in_
 
     def _notes(self, in_core: Indices, means: Array, covariances: Array, family: Family) -> dict[Any, Sequence[str]]:
         """Return warnings about nearly singular covariances in fits of the C++ core, in the words of the estimator."""

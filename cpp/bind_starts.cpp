@@ -80,19 +80,19 @@ Result<std::int32_t> bound_partition_cells(const Target&, const Contiguous<doubl
     return to_array<std::int32_t>(labels);
 }
 
+CentresView view_centres(const RowsView& rows, const RowWeightView& row_weight, const Writable<double, 2>& centres,
+                         double tolerance, Index max_passes, double seconds) {
+    require(centres.shape(0) > 0 && static_cast<Index>(centres.shape(1)) == rows.n_features,
+            "centres must have shape (n_components, n_features)");
+    return {rows, row_weight, static_cast<Index>(centres.shape(0)), tolerance, max_passes, centres.data(), seconds};
+}
+
 Index bound_move_centres(const Target& target, const Rows& rows, const RowWeight& row_weight,
                          const Writable<double, 2>& centres, double tolerance, Index max_passes, double seconds,
                          int n_threads) {
-    CentresView task{};
-    task.rows = view_rows(rows, {});
-    task.row_weight = view_row_weight(row_weight, task.rows.n_rows);
-    require(centres.shape(0) > 0 && static_cast<Index>(centres.shape(1)) == task.rows.n_features,
-            "centres must have shape (n_components, n_features)");
-    task.n_components = static_cast<Index>(centres.shape(0));
-    task.tolerance = tolerance;
-    task.max_passes = max_passes;
-    task.seconds = seconds;
-    task.centres = centres.data();
+    const RowsView view = view_rows(rows, {});
+    const CentresView task =
+        view_centres(view, view_row_weight(row_weight, view.n_rows), centres, tolerance, max_passes, seconds);
     Index n_left = 0;
     without_gil(n_threads,
                 [&](const Execution& execution) { return move_centres(*target.kernels, task, execution, n_left); });
@@ -104,15 +104,8 @@ void bound_relocate_centres(const Target& target, const Contiguous<double, 2>& r
                             double tolerance, Index max_passes, double seconds, int n_threads) {
     const auto n_rows = static_cast<Index>(rows.shape(0)), n_features = static_cast<Index>(rows.shape(1));
     require(row_weight.size() == rows.shape(0), "row_weight must have shape (n_rows,)");
-    require(centres.shape(0) > 0 && centres.shape(1) == rows.shape(1),
-            "centres must have shape (n_components, n_features)");
-    const CentresView task{plain_rows(rows.data(), n_rows, n_features),
-                           {row_weight.data(), 1},
-                           static_cast<Index>(centres.shape(0)),
-                           tolerance,
-                           max_passes,
-                           centres.data(),
-                           seconds};
+    const CentresView task = view_centres(plain_rows(rows.data(), n_rows, n_features), {row_weight.data(), 1}, centres,
+                                          tolerance, max_passes, seconds);
     without_gil(n_threads,
                 [&](const Execution& execution) { return relocate_centres(*target.kernels, task, execution); });
 }

@@ -27,13 +27,14 @@ constexpr Index products_size(Index n_panels) { return n_panels * (n_panels + 1)
 constexpr Index panel_offset(Index i) { return i / kSide * kPanelSize + i % kSide * kLanes; }
 
 struct Layout {
-    Index of_each, sums_size;
+    Index component_sums, sums_size;  // in the result: the sums for S come first, at index 0
+    // In the scratch memory, `own` holds the panels of c of one component, and `all` holds the panels of S.
     Index step, step_sums, own, all, weighted, row_weight, responsibilities, masks, size;
 
     explicit Layout(const ScoresView& task) {
         const Shape& shape = task.step.shape;
-        of_each = products_size(task.n_all);
-        sums_size = of_each + shape.n_components * products_size(task.n_own);
+        component_sums = products_size(task.n_all);
+        sums_size = component_sums + shape.n_components * products_size(task.n_own);
         Carver carver;
         step = carver.take(ScratchLayout(shape).size);
         step_sums = carver.take(SumsLayout(shape).size);
@@ -124,7 +125,7 @@ public:
             write_scores(k, active_groups(active[k]));
             __builtin_memset(own_masks, active[k], static_cast<std::size_t>(task_.n_own));
             add(layout_.own, own_masks, task_.n_own, layout_.responsibilities,
-                sums + layout_.of_each + k * products_size(task_.n_own));
+                sums + layout_.component_sums + k * products_size(task_.n_own));
         }
         __builtin_memset(masks + n_separate, any, static_cast<std::size_t>(task_.n_all - n_separate));
         add(layout_.all, masks, task_.n_all, layout_.row_weight, sums);

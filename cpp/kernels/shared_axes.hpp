@@ -159,12 +159,6 @@ inline double largest_variance(const ScattersView& scatters) {
     return largest;
 }
 
-}  // namespace gaussmix::GAUSSMIX_ISA::shared
-
-namespace gaussmix::GAUSSMIX_ISA {
-
-namespace shared {
-
 // Sizes are arguments of this function, so that the compiler can optimise calls with constant sizes.
 GAUSSMIX_INLINE void rotate_all(const ScattersView& scatters, Index d, Index n_lanes, Index stride, SweepLimits limits,
                                 Poll& poll, double* scratch, double* axes) {
@@ -190,7 +184,9 @@ GAUSSMIX_INLINE void rotate_all(const ScattersView& scatters, Index d, Index n_l
     for (Index i = 0; i < d * d; ++i) axes[i] = rotated.axis(i % d)[i / d];
 }
 
-}  // namespace shared
+}  // namespace gaussmix::GAUSSMIX_ISA::shared
+
+namespace gaussmix::GAUSSMIX_ISA {
 
 // Rotates the columns of `axes`, (d, d), so that they fit all scatter matrices. `scratch` must have room for
 // shared_axes_scratch(n_components, d) doubles.

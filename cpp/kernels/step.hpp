@@ -75,7 +75,18 @@ public:
     // Processes a tile, and adds its sums to the sums of the pass. Returns false if the pass is cancelled.
     bool add_tile(Index first, Index last) {
         if (!assign_tile(first, last)) return false;
-        add_moments(count_groups(first, last));
+        const TileView tile{scratch_ + scratch_layout_.rows,
+                            scratch_ + scratch_layout_.densities,
+                            scratch_ + scratch_layout_.row_factor,
+                            active(),
+                            shape_.n_features,
+                            shape_.n_components,
+                            padded_components(),
+                            count_groups(first, last),
+                            scratch_ + scratch_layout_.differences,
+                            scratch_ + scratch_layout_.weighted,
+                            &poll_};
+        add_moments(shape_, tile, operands_layout_, operands_, sums_layout_, sums_);
         for (Index k = 0; k < shape_.n_components; ++k) touched()[k] |= active()[k];
         return !poll_.is_cancelled(kTileRows * shape_.n_components);
     }
@@ -170,21 +181,6 @@ private:
         if (visit.bounds == nullptr) return {};
         float* scores = reinterpret_cast<float*>(scratch_ + scratch_layout_.scores);
         return {visit.bounds + first / kGroupRows * shape_.n_components, scores, visit.ratio, visit.shift};
-    }
-
-    void add_moments(int n_groups) {
-        const TileView tile{scratch_ + scratch_layout_.rows,
-                            scratch_ + scratch_layout_.densities,
-                            scratch_ + scratch_layout_.row_factor,
-                            active(),
-                            shape_.n_features,
-                            shape_.n_components,
-                            padded_components(),
-                            n_groups,
-                            scratch_ + scratch_layout_.differences,
-                            scratch_ + scratch_layout_.weighted,
-                            &poll_};
-        gaussmix::GAUSSMIX_ISA::add_moments(shape_, tile, operands_layout_, operands_, sums_layout_, sums_);
     }
 
     const StepView& task_;

@@ -19,6 +19,8 @@ inline Sizes sizes(const Shape& shape, bool has_errors) noexcept {
     return {Operands(shape).size * bytes, scratch * bytes, Sums(shape).size};
 }
 
+// A pass uses either `by_row_` (for rows with errors) or `by_component_`, so both begin at the start of the scratch
+// memory.
 class Pass {
 public:
     Pass(const IncompleteView& task, const void* operands, Listener listener, void* scratch)

@@ -14,7 +14,7 @@ namespace gaussmix {
 namespace {
 
 // With more features than this, the packed whitening factors of all components may be too large for the caches.
-constexpr Index kPackedTogether = 32;
+constexpr Index kMaxFeaturesPackedTogether = 32;
 
 Buffer pack(const StepKernels& kernels, const Shape& shape, const ParametersView& parameters) {
     Buffer operands(kernels.sizes(shape).operands);
@@ -60,7 +60,7 @@ bool evaluate(const KernelTable& kernels, const Shape& shape, const RowsView& ro
     ParametersView packed = parameters;
     const double* unpacked = nullptr;
     const bool is_triangular = shape.factor_shape == FactorShape::triangular && !shape.is_shared;
-    if (rows.n_rows <= kGroupRows && is_triangular && shape.n_features > kPackedTogether) {
+    if (rows.n_rows <= kGroupRows && is_triangular && shape.n_features > kMaxFeaturesPackedTogether) {
         std::swap(packed.factors, unpacked);  // factors that are read only once are not packed in advance
     }
     const Buffer operands = pack(kernels.complete, shape, packed);

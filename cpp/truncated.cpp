@@ -9,7 +9,7 @@ namespace gaussmix {
 
 namespace {
 
-constexpr Index kEvaluated = 64;  // estimated number of components that are evaluated for each row
+constexpr Index kEvaluatedPerRow = 64;  // estimated number of components that are evaluated for each row
 
 // Sorts the rows of each leaf (block of 65,520 rows) by the rank of their most probable component; rows of equal rank
 // keep their order.
@@ -44,7 +44,7 @@ bool step_truncated(const KernelTable& kernels, TruncatedView task, const Parame
     task.step.rows.order = order.data();
     const Sizes sizes = kernels.truncated.sizes(task);
     Shape evaluated = shape;
-    evaluated.n_components = std::min(shape.n_components, kEvaluated);
+    evaluated.n_components = std::min(shape.n_components, kEvaluatedPerRow);
     // Spans have at least n_components rows, because the time for merging the sums of a span is proportional to the
     // number of components.
     SpanJob job{task.step.rows.n_rows, span_rows(evaluated, shape.n_components), work_per_row(evaluated)};

@@ -10,15 +10,15 @@ namespace gaussmix {
 
 namespace {
 
-constexpr Index kSteps = 5;           // number of EM steps from each initial cut
-constexpr double kMixed = 0.05;       // initial responsibility of each half for the rows of the other half
-constexpr double kShortestCut = 0.2;  // minimum fraction of the weight on each side of a random cut
+constexpr Index kSteps = 5;            // number of EM steps from each initial cut
+constexpr double kMixed = 0.05;        // initial responsibility of each half for the rows of the other half
+constexpr double kMinCutWeight = 0.2;  // minimum fraction of the weight on each side of a random cut
 // smallest variance along an axis, as a fraction of the largest variance and of the squared unit
-constexpr double kFlattest = 1e-12;
+constexpr double kMinHalfVariance = 1e-12;
 // ridge that is added to the variances of each half; the rows of both halves together have variance 1 after scaling
 constexpr double kRidge = 1e-9;
 // minimum scale of a feature, relative to the largest absolute value of this feature
-constexpr double kResolved = 0x1p-26;
+constexpr double kMinRelativeScale = 0x1p-26;
 
 Algebra algebra_of_pair(bool is_full) { return {Across::own, Across::own, is_full ? Across::own : Across::nothing}; }
 
@@ -42,7 +42,7 @@ Index convert_to_whitening(const KernelTable& kernels, bool is_full, Index d, co
     } else {
         for (Index j = 0; j < d; ++j) variances[j] = second[j] / (unit[j] * unit[j]);
     }
-    const double least = kFlattest * std::max(*std::max_element(variances.begin(), variances.end()), 1.0);
+    const double least = kMinHalfVariance * std::max(*std::max_element(variances.begin(), variances.end()), 1.0);
     for (Index j = 0; j < d; ++j) {
         variances[j] = std::max(variances[j], least);
         const double deviation = std::sqrt(variances[j]);
@@ -141,7 +141,7 @@ double fit_pair(const KernelTable& kernels, const GroupView& group, bool is_full
 
 Values at_least_rounding(const GroupView& group, Values scale) {
     group.each_value(
-        [&](Index, Index j, double value) { scale[j] = std::max(scale[j], kResolved * std::fabs(value)); });
+        [&](Index, Index j, double value) { scale[j] = std::max(scale[j], kMinRelativeScale * std::fabs(value)); });
     return scale;
 }
 
@@ -173,7 +173,7 @@ Bisection bisect(const KernelTable& kernels, const GroupView& group, bool is_ful
         try_cut([&](Index row) { return rows[row * d + longest] > 0; });
         Values along = zeros(n);
         white.each_value([&](Index row, Index j, double value) { along[row] += value * (2 * cuts.random[1 + j] - 1); });
-        const double cut = quantile(along, group.weight, kShortestCut + (1 - 2 * kShortestCut) * cuts.random[0]);
+        const double cut = quantile(along, group.weight, kMinCutWeight + (1 - 2 * kMinCutWeight) * cuts.random[0]);
         try_cut([&](Index row) { return along[row] > cut; });
     } else {
         Values squares = zeros(n);

@@ -8,9 +8,9 @@ namespace gaussmix {
 
 namespace {
 
-constexpr double kEmpty = 1;  // a component counts as empty if it has fewer rows than this
-// initial limit on the length of an extrapolation, as a multiple of two EM steps; factor by which this limit is raised
-// or lowered
+constexpr double kMinComponentRows = 1;  // a component counts as empty if it has fewer rows than this
+// Initial limit on the length of an extrapolation, as a multiple of two EM steps, and the factor by which this limit is
+// raised or lowered.
 constexpr double kInitialMaxLength = 4, kGrowth = 4;
 
 Mixture without_smallest(const Mixture& mixture) {
@@ -94,7 +94,7 @@ Values ColumnEm::log_scale(const Mixture& mixture) const {
 
 Index ColumnEm::count_empty(const Mixture& mixture) const {
     return std::count_if(mixture.weights.begin(), mixture.weights.end(),
-                         [&](double weight) { return prior_.total_weight * weight < kEmpty; });
+                         [&](double weight) { return prior_.total_weight * weight < kMinComponentRows; });
 }
 
 // Runs EM steps, and returns the mean lower bound before each step. The result is empty if the first step violates

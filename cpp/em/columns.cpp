@@ -17,9 +17,9 @@ namespace gaussmix {
 
 namespace {
 
-constexpr Index kParameters = 3;  // weight, mean and variance of a component
+constexpr Index kParametersPerComponent = 3;  // weight, mean and variance of a component
 // first tolerance of EM, in nats per row, which is so coarse that moves begin before the slow last phase of EM
-constexpr double kCoarse = 1e-6;
+constexpr double kFirstTolerance = 1e-6;
 
 bool is_higher(const State& one, const State& other) {
     return one.bound > other.bound + kRoundingOfBound * std::max(1.0, std::fabs(other.bound));
@@ -49,7 +49,7 @@ public:
     std::optional<State> run_to_end(const Mixture& start) {
         std::optional<State> state = em_.judge(start);
         double bound_after_last = -kInfinity;  // lower bound after the last moves
-        for (const double tolerance : {std::max(kCoarse, task_.em.tolerance), task_.em.tolerance}) {
+        for (const double tolerance : {std::max(kFirstTolerance, task_.em.tolerance), task_.em.tolerance}) {
             bool is_at_end = false;  // whether EM has converged
             while (state && !em_.is_over()) {
                 const double before = state->bound;
@@ -217,7 +217,7 @@ private:
     // than kLossOfDeletion. Returns false if there is no such component.
     bool try_deletions(State& state, SplitHistory& history) {
         for (Index k = 0; k < size(state.model); ++k) {
-            if (!(prior_.total_weight * state.model.weights[k] < kRowsPerParameter * kParameters)) continue;
+            if (!(prior_.total_weight * state.model.weights[k] < kRowsPerParameter * kParametersPerComponent)) continue;
             std::vector<bool> is_retained(state.model.weights.size(), true);
             is_retained[k] = false;
             if (accept(state, history, state.model, is_retained, history.is_tried, kLossOfDeletion)) return true;
@@ -225,8 +225,8 @@ private:
         return false;
     }
 
-    // Replaces the state by an EM step from the components of `model` for which `is_retained` is true. Returns false, and
-    // changes nothing, if the lower bound would not rise or, with a positive `allowed`, would fall by `allowed` or
+    // Replaces the state by an EM step from the components of `model` for which `is_retained` is true. Returns false and
+    // changes nothing if the lower bound would not rise or, with a positive `allowed`, would fall by `allowed` or
     // more.
     bool accept(State& state, SplitHistory& history, const Mixture& model, const std::vector<bool>& is_retained,
                 std::vector<bool> is_tried, double allowed = 0) {

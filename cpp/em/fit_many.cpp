@@ -13,7 +13,7 @@ namespace gaussmix {
 
 namespace {
 
-constexpr double kPasses = 20;  // estimated number of passes over the rows per fit
+constexpr double kPassesPerFit = 20;  // estimated number of passes over the rows per fit
 
 struct TableView {
     RowsView rows;
@@ -324,7 +324,7 @@ bool fit_many(const KernelTable& kernels, const GroupsView& groups, const FitSet
     double n_rows = 0;
     for (Index group = 0; group < groups.n_groups; ++group) n_rows += static_cast<double>(groups.n_rows[group]);
     const Shape shape{n_components, d, settings.algebra.factor_shape(), false, Rule::soft, settings.algebra.second()};
-    const double work = kPasses * static_cast<double>(settings.n_starts) * work_per_row(shape) * n_rows /
+    const double work = kPassesPerFit * static_cast<double>(settings.n_starts) * work_per_row(shape) * n_rows /
                         static_cast<double>(std::max<Index>(groups.n_groups, 1));
     return process_each(groups.n_groups, work, execution, fit);
 }

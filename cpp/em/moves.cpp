@@ -20,7 +20,7 @@ constexpr Index kNeighbours = 4;
 constexpr double kMaxShift = 0.03;
 // Moves are hopeless if the predicted loss of the best move exceeds this number of nats per unit of the total weight of
 // the components that the move changes.
-constexpr double kHopeless = 0.3;
+constexpr double kMaxPredictedLoss = 0.3;
 // maximum number of rows to which a split is fitted: the larger of kLocalRows and kLocalRowsPerFeature (n_features + 1)
 constexpr Index kLocalRows = 200, kLocalRowsPerFeature = 12;
 
@@ -129,7 +129,7 @@ Ranking Moves::rank() {
     if (const Ranking::Pair* best = ranking.best()) {
         double mass = 0;
         for (const Index k : best->touched()) mass += responsibilities_.mass[k];
-        is_hopeless_ = best->gain < -kHopeless * mass;
+        is_hopeless_ = best->gain < -kMaxPredictedLoss * mass;
         if (is_hopeless_) return {};
     }
     return ranking;

@@ -11,14 +11,14 @@ namespace gaussmix {
 
 namespace {
 
-// clear axes have consecutive variances that differ by more than this fraction of the largest variance
-constexpr double kClear = 1e-3;
+// The axes are clear if all consecutive variances differ by more than this fraction of the largest variance.
+constexpr double kMinRelativeGap = 1e-3;
 
 // Checks whether the variances along the axes differ so clearly that rounding errors hardly change the axes. If some
 // variances are nearly equal, rotations could improve the axes.
 bool has_clear_axes(const Values& spectrum) {
     for (std::size_t j = 1; j < spectrum.size(); ++j) {
-        if (!(spectrum[j - 1] - spectrum[j] > kClear * spectrum[0])) return false;
+        if (!(spectrum[j - 1] - spectrum[j] > kMinRelativeGap * spectrum[0])) return false;
     }
     return true;
 }

@@ -22,10 +22,10 @@ inline double reciprocal(double x) { return x > 0 ? 1 / x : 0; }
 
 // The iteration for volumes stops when every volume changes by less than the fraction `kVolumeTolerance`, because near
 // a maximum, further rounds could raise the likelihood only in proportion to the square of this fraction. The iteration
-// counts as divergent if a volume has changed by a factor of `kRunaway`, or if volumes still change by more than the
-// fraction `kRestless` in the last round. If the iteration diverges, the common shape is singular, and the likelihood
-// is unbounded.
-constexpr double kVolumeTolerance = 1e-13, kRunaway = 0x1p50, kRestless = 0.01;
+// counts as divergent if a volume has changed by a factor of `kMaxGrowth`, or if volumes still change by more than the
+// fraction `kMaxLastChange` in the last round. If the iteration diverges, the common shape is singular, and the
+// likelihood is unbounded.
+constexpr double kVolumeTolerance = 1e-13, kMaxGrowth = 0x1p50, kMaxLastChange = 0.01;
 constexpr int kMaxRounds = 500;
 
 // Computes the volumes lambda_k of covariances lambda_k C, by updating the volumes and the common matrix C in turn
@@ -50,11 +50,11 @@ Values converged_volumes(Values volumes, const double* mass, Index n_features, L
         traces(volumes);
         for (std::size_t k = 0; k < volumes.size(); ++k) volumes[k] /= static_cast<double>(n_features) * mass[k];
         if (changed_less(kVolumeTolerance)) return volumes;
-        const bool is_bounded =
-            all([&](std::size_t k) { return volumes[k] <= kRunaway * start[k] && volumes[k] >= start[k] / kRunaway; });
+        const bool is_bounded = all(
+            [&](std::size_t k) { return volumes[k] <= kMaxGrowth * start[k] && volumes[k] >= start[k] / kMaxGrowth; });
         if (!is_bounded) return Values(volumes.size(), 0.0);
     }
-    return changed_less(kRestless) ? volumes : Values(volumes.size(), 0.0);
+    return changed_less(kMaxLastChange) ? volumes : Values(volumes.size(), 0.0);
 }
 
 }  // namespace gaussmix

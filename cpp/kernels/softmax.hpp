@@ -16,7 +16,7 @@ namespace gaussmix::GAUSSMIX_ISA {
 // A row is called distant if its squared distance from every mean exceeds this value. Beyond this value, the relative
 // rounding error of the distance, about 1e-16, begins to affect the responsibilities of the row. Distant rows are
 // counted, so that the engine can recompute their responsibilities accurately.
-constexpr double kDistantFrom = 1e8;
+constexpr double kMaxSquaredDistance = 1e8;
 
 // Returns the limit for distant rows: a row is distant if its largest log density is below this limit. If there is only
 // one component, no row is distant, because the responsibility of the component is 1 for every row.
@@ -24,7 +24,7 @@ inline double distant_limit(const Shape& shape, const double* log_scale) {
     if (shape.n_components == 1) return -__builtin_inf();
     double largest = log_scale[0];
     for (Index k = 1; k < shape.n_components; ++k) largest = log_scale[k] > largest ? log_scale[k] : largest;
-    return largest - kDistantFrom / 2;
+    return largest - kMaxSquaredDistance / 2;
 }
 
 // Sums (row weight * log density) over the rows of a tile, separately for each lane. Without row weights, the

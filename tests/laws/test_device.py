@@ -53,8 +53,7 @@ def test_device_densities_of_narrow_components_lose_no_digits(factor_shape, rati
     found, highest = DEVICE.component_log_density(Block(0, rows), parameters), expected.max(axis=1, keepdims=True)
     is_near = expected > highest - 100
     assert np.abs(found - expected)[is_near].max() < TOLERANCE
-    block = on_strict_device(Block(0, rows))
-    density = Pass(block, parameters, 4)._joint_density
+    density = Pass(on_strict_device(Block(0, rows)), parameters, 4)._joint_density
     assert density.is_by_products.tolist() == [is_by_products] * 4
 
 
@@ -226,16 +225,21 @@ def test_sums_in_float32_add_the_sums_of_leaves(rng, monkeypatch):
     monkeypatch.setattr(device_array.DeviceArray, "is_on_cpu", False)
     xp = device_array.namespace_of(to_strict(np.zeros(1)))
     for device, n_parts in ((xp.Device("no_float64"), 3), (xp.Device("device1"), 1)):
-        rows = device_array.DeviceArray(xp.asarray(rng.normal(size=(150_000, 1)).astype("f4"), device=device))
-        block = Block(0, rows)
+        rows = xp.asarray(rng.normal(size=(150_000, 1)).astype("f4"), device=device)
+        block = Block(0, device_array.DeviceArray(rows))
         assert len(list(block.split(Pass(block, None, 1)._n_part_rows))) == n_parts
+
+
+def test_numpy_functions_on_device_arrays_respect_their_arguments(rng):
+    rows = rng.normal(size=(3, 4))
+    for call in (lambda a: np.concatenate([a, a], axis=1), lambda a: np.take(a, [0, 2], axis=1), np.multiply.reduce):
+        np.testing.assert_array_equal(call(device_array.DeviceArray(to_strict(rows))), call(rows))
 
 
 def test_fits_of_memory_maps_and_masked_arrays_return_numpy_arrays(rng, dispatch, tmp_path):
     X = rows_of(rng)
     np.save(tmp_path / "rows.npy", X)
-    mapped, masked = np.load(tmp_path / "rows.npy", mmap_mode="r"), np.ma.masked_array(X, X > 6)
-    for rows in (mapped, masked):
+    for rows in (np.load(tmp_path / "rows.npy", mmap_mode="r"), np.ma.masked_array(X, X > 6)):
         assert isinstance(GaussianMixture(2, random_state=0).fit(rows).means_, np.ndarray)
 
 
@@ -249,13 +253,11 @@ def test_the_pickle_of_an_estimator_fitted_on_a_device_contains_no_rows(rng, dis
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 def test_a_device_without_float64_computes_in_float32(dtype, rng, dispatch):
     X = rows_of(rng)
-    device = device_array.namespace_of(to_strict(X)).Device("no_float64" if dtype == "f4" else "device2")
-    rows = device_array.namespace_of(to_strict(X)).asarray(X.astype(dtype), device=device)
-    weight = np.ones(len(X))
+    device, atol = ("no_float64", 1e-3) if dtype == "f4" else ("device2", 1e-8)
+    xp = device_array.namespace_of(to_strict(X))
+    rows, weight = xp.asarray(X.astype(dtype), device=xp.Device(device)), np.ones(len(X))
     found, expected = (GaussianMixture(4, random_state=0).fit(each, sample_weight=weight) for each in (rows, X))
-    np.testing.assert_allclose(
-        device_array.to_host(found.means_), expected.means_, atol=1e-3 if dtype == "f4" else 1e-8
-    )
+    np.testing.assert_allclose(device_array.to_host(found.means_), expected.means_, atol=atol)
     assert device_array.to_host(found.predict_proba(rows)).dtype == dtype
 
 

@@ -116,16 +116,17 @@ class DeviceArray(NDArrayOperatorsMixin):
         return values if dtype is None else values.astype(dtype, copy=False)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-        if ufunc in _OPERATORS and all(isinstance(each, DeviceArray | float) for each in inputs):
+        is_plain = method == "__call__" and not options
+        if is_plain and ufunc in _OPERATORS and all(isinstance(each, DeviceArray | float) for each in inputs):
             return DeviceArray(
                 _OPERATORS[ufunc](*(each.values if isinstance(each, DeviceArray) else each for each in inputs))
             )
         return getattr(ufunc, method)(*_on_host(inputs), **options)
 
     def __array_function__(self, function: Any, types: Any, arguments: Any, options: Any) -> Any:
-        if function is np.take and isinstance(arguments[0], DeviceArray):
+        if function is np.take and isinstance(arguments[0], DeviceArray) and options == {"axis": 0}:
             return arguments[0].take(arguments[1])
-        if function is np.concatenate and len(arguments) == 1:
+        if function is np.concatenate and not options:
             return concatenated(arguments[0])
         if function is np.where and isinstance(arguments[0], DeviceArray):
             condition, *others = (

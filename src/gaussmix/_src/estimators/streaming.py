@@ -67,19 +67,23 @@ def learn(estimator: Any, X: RowsLike, sample_weight: ArrayLike | None) -> None:
             while rest.n_rows:
                 stream, portion, rest = stream.append_rows(rest)
                 if portion is not None:
-                    stream = replace(stream, state=_step(estimator, portion, stream.state))
+                    before = stream.state
+                    after = _begin_steps(estimator, portion) if before is None else _step(estimator, portion, before)
+                    stream = replace(stream, state=after)
         estimator._stream = replace(stream, n_rows_seen=stream.n_rows_seen + source.n_rows)
 
 
-def _step(estimator: Any, portion: ArraySource, state: StreamState | None) -> StreamState:
-    """Fit the first rows if `state` is None, and otherwise take an online step; return the new state of the stream."""
-    profile = portion.row_totals
-    if state is None:
-        fitting = _fit(estimator, portion)
-        sums = moments_per_weight(fitting.data.make_source(), fitting.engine, estimator._fitted.model)
-        ridge = fitting.data.default_ridge if estimator._fitted.outcome.is_ridge_dropped else fitting.objective.ridge
-        return StreamState(sums, ridge, profile.total_weight / profile.n_rows, seen_weight=1.0)
-    fraction = min(profile.total_weight / state.weight_unit / STEP_ROWS, MAX_STEP_FRACTION)
+def _begin_steps(estimator: Any, portion: ArraySource) -> StreamState:
+    """Fit the first rows, and return the state of the stream from which online steps continue."""
+    problem, totals = _fit(estimator, portion), portion.row_totals
+    sums = moments_per_weight(problem.data.make_source(), problem.engine, estimator._fitted.model)
+    ridge = problem.data.default_ridge if estimator._fitted.outcome.is_ridge_dropped else problem.objective.ridge
+    return StreamState(sums, ridge, totals.total_weight / totals.n_rows, seen_weight=1.0)
+
+
+def _step(estimator: Any, portion: ArraySource, state: StreamState) -> StreamState:
+    """Take an online step, and return the new state of the stream."""
+    fraction = min(portion.row_totals.total_weight / state.weight_unit / STEP_ROWS, MAX_STEP_FRACTION)
     seen_weight = state.seen_weight + fraction
     log_decay = check_forgetting(estimator.forgetting).log_decay_factor(seen_weight, fraction)
     source, objective, fitted = TrainingData(portion).make_source(), Objective(state.ridge), estimator._fitted

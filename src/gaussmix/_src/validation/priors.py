@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -58,15 +58,13 @@ def check_prior(estimator: Any, family: Family, n_components: int, n_features: i
     for name in ("mean_prior", "covariance_prior"):
         check_column_names(name, getattr(estimator, name), estimator._names)
     mean, scale = _mean(estimator.mean_prior, n_features), _scale(estimator.covariance_prior, family, n_features)
-    prior_arguments = family, concentration, precision, dof, mean, scale
-    return BayesianTerms(make_prior=partial(_prior, *prior_arguments, ridge, estimator._names))
+    make = partial(GaussWishartPrior, family, concentration, mean_precision=precision, dof=dof)
+    return BayesianTerms(make_prior=partial(_prior, make, family.kind.second, mean, scale, ridge, estimator._names))
 
 
 def _prior(
-    family: Family,
-    concentration: WeightPrior,
-    precision: float,
-    dof: float,
+    make: Callable[..., GaussWishartPrior],
+    form: Second,
     mean: Array | None,
     scale: Array | None,
     ridge: float,
@@ -74,16 +72,15 @@ def _prior(
     moments: OverallMoments,
 ) -> tuple[GaussWishartPrior, Array | None]:
     """Return the prior, and the automatic ridge or None; compute `mean` and `scale` from the rows if these are None."""
-    prior_arguments = family, concentration, moments.mean if mean is None else mean, precision, dof
-    scales = _default_scales(moments, family.kind.second, ridge) if scale is None else [(scale, None)]
+    scales = _default_scales(moments, form, ridge) if scale is None else [(scale, None)]
     for candidate, automatic in scales:
-        x = GaussWishartPrior(*prior_arguments, candidate)
+        prior = make(mean=moments.mean if mean is None else mean, scale=candidate)
         try:
-            rounding = x.covariance.rounding_error.max()
+            rounding = prior.covariance.rounding_error.max()
         except SingularCovarianceError:
             continue
         if scale is not None or rounding <= MAX_ERROR:
-            return x, automatic
+            return prior, automatic
     raise ValueError(_NOT_POSITIVE if scale is not None else _variance_message(moments, names))
 
 
@@ -160,8 +157,8 @@ def _scale(value: Any, family: Family, n_features: int) -> Array | None:
 
 def _finite_array(name: str, value: Any, shape: tuple[int, ...]) -> Array:
     """Return an array of finite numbers; raise ValueError if the array does not have the given shape."""
-    x = check_finite(name, value)
-    if x.shape != shape:
+    array = check_finite(name, value)
+    if array.shape != shape:
         wanted = f"shape {shape}" if shape else "a number"
-        raise ValueError(f"{name} has shape {x.shape}, but covariance_type and X need {wanted}.")
-    return x
+        raise ValueError(f"{name} has shape {array.shape}, but covariance_type and X need {wanted}.")
+    return array

@@ -27,7 +27,7 @@ from common import LEAF_ROWS, FileSource, assert_same_fit
 import gaussmix
 from gaussmix import GaussianMixture, GaussianMixtureIC, GaussianMixtureRegressor, open
 from gaussmix._src.sources.files.arrow import DatasetReader, TableReader
-from gaussmix._src.sources.files.batches import spooled
+from gaussmix._src.sources.files.batches import spool
 from gaussmix._src.sources.opening import check_memory
 from gaussmix._src.sources.tables import open_table
 from gaussmix._src.sources.tables.base import BATCH_BYTES, BATCH_ROWS, Dialect
@@ -732,7 +732,7 @@ def test_a_damaged_row_group_is_not_reported_as_a_full_disk(folder, tmp_path):
     contents[4:40] = bytes(36)
     (tmp_path / "a.parquet").write_bytes(contents)
     with pytest.raises(OSError, match=r"row group 0 can't be read: [^;]*a\.parquet'$"):
-        spooled(TableReader(open_table(str(tmp_path / "a.parquet")), NAMES))
+        spool(TableReader(open_table(str(tmp_path / "a.parquet")), NAMES))
 
 
 def test_arrow_values_outside_their_buffer_are_rejected():

@@ -468,7 +468,7 @@ class MixtureEstimator(DensityMixin, MixtureAttributes, ABC):
         TypeError : if X is invalid, or is not in memory.
         """
         source, frame = self._rows_of_table(X, X_error)
-        return report.reading.augmented(self._labelling, source, self._engine(source), frame, self)
+        return report.reading.augment_rows(self._labelling, source, self._engine(source), frame, self)
 
     def explain(self, X: RowsLike, *, X_error: ArrayLike | None = None) -> Explanation:
         """Explain why each row belongs to its component, and which features make the row unlikely.

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gaussmix._src.formats.envelope import CHECKPOINT_FORMAT, Header, Tensors, get_value
-from gaussmix._src.formats.files import unpacked, write_whole
+from gaussmix._src.formats.files import read_envelope, write_whole
 from gaussmix._src.formats.record import Damaged, Json, are_lists
 from gaussmix._src.noise_component import NOISE_ARRAYS
 from gaussmix._src.numerics.arrays import Array, copied
@@ -93,7 +93,7 @@ def read(path: Path) -> CheckpointRecord:
 
     Raises `Damaged` if the file is damaged, truncated or not a checkpoint, and OSError if the file can't be read.
     """
-    header, tensors = unpacked(path, CHECKPOINT_FORMAT)
+    header, tensors = read_envelope(path, CHECKPOINT_FORMAT)
     if header.get("version") != CHECKPOINT_VERSION:
         raise Damaged("the file was written by another version of gaussmix")
     records = [_fit(fit, tensors, f"{i}.") for i, fit in enumerate(_dicts(header, "fits"))]

@@ -41,7 +41,7 @@ def write_whole(target: PathOrFile, header: Header, tensors: Tensors) -> None:
         file.write(contents)
 
 
-def checked(target: PathOrFile, format: str, layouts: Mapping[int, Callable[[Header, Tensors], Any]]) -> Any:
+def read_record(target: PathOrFile, format: str, layouts: Mapping[int, Callable[[Header, Tensors], Any]]) -> Any:
     """Read a record from a file of the given format; `layouts` maps layout versions to functions that read them.
 
     `target` is a path or a binary file that is open for reading. The result is bit-identical to the saved record; the
@@ -53,7 +53,7 @@ def checked(target: PathOrFile, format: str, layouts: Mapping[int, Callable[[Hea
     can't be read.
     """
     try:
-        header, tensors = unpacked(target, format)
+        header, tensors = read_envelope(target, format)
         version = header.get("version")
         if not isinstance(version, int) or version not in layouts:
             raise Damaged(f"this version of gaussmix can't read layout version {version!r:.20}; a newer version may")
@@ -107,7 +107,7 @@ def check_local(path: str | os.PathLike[str]) -> None:
         raise FileNotFoundError(ENOENT, "only tables can be read from URLs; give a local path", os.fspath(path))
 
 
-def unpacked(target: PathOrFile, format: str) -> tuple[Header, Tensors]:
+def read_envelope(target: PathOrFile, format: str) -> tuple[Header, Tensors]:
     """Read the header and the tensors of a file of the given format; raise `Damaged`, TypeError or OSError."""
     _check_path(target, "read")
     if not isinstance(target, str | os.PathLike):

@@ -23,7 +23,7 @@ import numpy as np
 
 from gaussmix._src.families.base import FAMILIES, Family
 from gaussmix._src.formats.envelope import MIXTURES_FORMAT, Header, Tensors, get_value
-from gaussmix._src.formats.files import checked, write_whole
+from gaussmix._src.formats.files import read_record, write_whole
 from gaussmix._src.formats.model_file import build_family
 from gaussmix._src.formats.record import Damaged, PathOrFile, are_lists
 from gaussmix._src.model import SUM_TOLERANCE, invalid_matrix_reason, invalid_reason
@@ -114,7 +114,7 @@ def write(target: PathOrFile, record: MixturesRecord) -> None:
 
 def read(target: PathOrFile) -> MixturesRecord:
     """Read mixtures from a file; raise OSError or InvalidModelFileError, whose message describes the fault."""
-    return checked(target, MIXTURES_FORMAT, {MIXTURES_VERSION: _record})
+    return read_record(target, MIXTURES_FORMAT, {MIXTURES_VERSION: _record})
 
 
 def _record(header: Header, tensors: Tensors) -> MixturesRecord:

@@ -12,7 +12,7 @@ from gaussmix._src.errors import ParameterTypeError
 from gaussmix._src.families.base import ALIASES, FAMILIES, Family, family_named, is_family
 from gaussmix._src.formats import v1
 from gaussmix._src.formats.envelope import FORMAT
-from gaussmix._src.formats.files import checked, not_usable, write_whole
+from gaussmix._src.formats.files import not_usable, read_record, write_whole
 from gaussmix._src.formats.record import Details, PathOrFile, Record
 from gaussmix._src.model import Model, invalid_reason
 from gaussmix._src.noise_component import NOISE_ARRAYS, NoiseComponent
@@ -41,7 +41,7 @@ def write(path: PathOrFile, model: Model, details: Details | None = None) -> Non
 
 def read(path: PathOrFile) -> tuple[Model, Record]:
     """Return the model and the record in a file; raise InvalidModelFileError if the file is invalid, or OSError."""
-    record: Record = checked(path, FORMAT, {v1.VERSION: v1.read})
+    record: Record = read_record(path, FORMAT, {v1.VERSION: v1.read})
     family = build_family(record.family, record.family_options)
     if family is None:
         why = f"the covariance structure {record.family!r:.40} is not registered in this version of gaussmix"

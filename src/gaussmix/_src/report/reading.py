@@ -80,7 +80,7 @@ def make_summary(
     return Summary(title, items, _columns(mixture, names, sizes), warnings, mixture, names, fitted.frame_library)
 
 
-def augmented(mixture: Mixture, source: Source, engine: Engine[Any], frame: Frame | None, estimator: Any) -> Any:
+def augment_rows(mixture: Mixture, source: Source, engine: Engine[Any], frame: Frame | None, estimator: Any) -> Any:
     """Return the rows as a data frame with the additional columns component, uncertainty, log_density and p_value.
 
     If the rows are from a data frame, the columns are added to this data frame. Labels are computed with `mixture`, and

@@ -256,8 +256,8 @@ class Remote(Source):
             return super().map_merge(task)
         sizes, n_parts = getattr(task, "sizes", None), 1
         if sizes is not None:  # the task predicts the size of its sums, which workers split by component if it is large
-            sent = sizes(self.n_features)
-            n_parts = self.cached(("traffic", *sent), lambda: self.traffic(*sent).checked()).n_parts
+            key = sizes(self.n_features)
+            n_parts = self.cached(("traffic", *key), lambda: self.traffic(*key).checked()).n_parts
         parts: list[Any] = self.totals(n_parts, WorkerPartition.sums, task, self._fit)
         # The result is `BlockMoments` or `Sums` of `BlockMoments`, which both have the method `joined`.
         return parts[0] if n_parts == 1 else parts[0].joined(parts)

@@ -38,7 +38,7 @@ RETRY_PAUSE = 0.5  # seconds before a pass is retried
 _CHECKED_WORKERS = WeakKeyDictionary[Any, set[str]]()
 
 
-def loaded(client: Any, parts: Sequence[Any], info: TableInfo) -> Source:
+def load_rows(client: Any, parts: Sequence[Any], info: TableInfo) -> Source:
     """Return a source of rows on the workers of a cluster.
 
     Raises ImportError if a worker has no gaussmix, or a different version from this process.

@@ -83,9 +83,9 @@ def _opened(table: BatchReader, request: OpenOptions) -> Source:
             f"{table.name} has {table.n_together} rows in a batch that can only be read as a whole: "
             f"{-(-together // 10**6)} MB. Set memory= to at least that, or write the file with smaller batches."
         )
-    reader = spooled(table) if table.is_slow and request.cache is None else table
+    reader = spool(table) if table.is_slow and request.cache is None else table
     if request.cache is not None:
-        reader = cached(table, request.cache)
+        reader = cached_copy(table, request.cache)
     reader.may_miss = request.missing
     source = opened(reader, request.memory)
     if isinstance(reader, NpyReader) and isinstance(reader.spool, _Spool):
@@ -98,7 +98,7 @@ def _opened(table: BatchReader, request: OpenOptions) -> Source:
     return source
 
 
-def spooled(table: BatchReader) -> NpyReader:
+def spool(table: BatchReader) -> NpyReader:
     """Copy a table's values to a temporary .npy file, which is deleted together with the returned reader.
 
     Raises OSError if the disk is full or the table can't be read.
@@ -115,7 +115,7 @@ def spooled(table: BatchReader) -> NpyReader:
     return reader
 
 
-def cached(table: BatchReader, folder: Path) -> NpyReader:
+def cached_copy(table: BatchReader, folder: Path) -> NpyReader:
     """Return a reader of the .npy copy of a table's values in a folder; write this copy if it does not exist.
 
     Raises OSError if the disk is full or the table can't be read, and ValueError if the table is not made of files.

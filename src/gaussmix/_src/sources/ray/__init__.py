@@ -20,7 +20,7 @@ from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.files.arrow import Columns, column_of_results
 from gaussmix._src.sources.files.base import TableInfo
 from gaussmix._src.sources.open_options import OpenOptions
-from gaussmix._src.sources.ray.cluster import RayWorkers, loaded, start_task
+from gaussmix._src.sources.ray.cluster import RayWorkers, load_rows, start_task
 from gaussmix._src.sources.remote import LazySource
 from gaussmix._src.sources.tables.base import fill_null_types, is_numeric
 from gaussmix._src.sources.tables.typed_table import native_array
@@ -64,7 +64,7 @@ class RayTable:
     def load(self) -> Source:
         """Load and check the rows on the nodes, and return their source."""
         count = partial(_count, columns=self.columns, n_columns=self.n_columns)
-        return loaded(_parts(self.data), self.info, count, partial(_block, columns=self.columns))
+        return load_rows(_parts(self.data), self.info, count, partial(_block, columns=self.columns))
 
     def per_row(self, task: Callable[[Block], NDArray[Any]], dtype: Any, shape: tuple[int, ...]) -> Any:
         """Return a task's results for all rows, as a new column of the data set or as one reference per partition."""
@@ -163,7 +163,7 @@ def _schema(part: Any, index: int, name: str) -> _PartSchema:
     return _PartSchema(table.schema, not isinstance(part, np.ndarray), table.num_rows)
 
 
-def _like_first(table: pa.Table, columns: Columns) -> pa.Table:
+def _cast_null_columns(table: pa.Table, columns: Columns) -> pa.Table:
     """Convert columns with only nulls, which have no type, to the type of these columns in the other partitions."""
     for index, name in enumerate(table.column_names):
         if name in columns.read_columns and pa.types.is_null(table[name].type):
@@ -178,7 +178,7 @@ def _count(part: Any, index: int, columns: Columns, n_columns: int) -> tuple[int
     Raises ValueError if the columns of the partition differ from the first partition.
     """
     where = f"partition {index} of {columns.name}"
-    table = _like_first(_table(part, where), columns)
+    table = _cast_null_columns(_table(part, where), columns)
     if not table.num_rows:  # a Ray filter that removes all rows also removes the columns
         return 0, ()
     result = Columns(where, table.schema, columns.names, columns.weights)
@@ -195,7 +195,7 @@ def _count(part: Any, index: int, columns: Columns, n_columns: int) -> tuple[int
 
 def _block(part: Any, first: int, end: int | None, columns: Columns) -> Block:
     """Return the rows from `first` to `end` − 1 of a partition as a block."""
-    table = _like_first(_table(part[first:end] if isinstance(part, np.ndarray) else part, columns.name), columns)
+    table = _cast_null_columns(_table(part[first:end] if isinstance(part, np.ndarray) else part, columns.name), columns)
     if not isinstance(part, np.ndarray):
         table = table.slice(first, None if end is None else end - first)
     return columns.block(table)

@@ -35,7 +35,7 @@ _DEATH_ERRORS = exceptions.RayActorError, *_KILLED
 Cut = Callable[[Any, int, int], Block]  # function that returns the rows of a partition between two indices as a block
 
 
-def loaded(
+def load_rows(
     parts: Sequence[Any],
     info: TableInfo,
     count: Callable[[Any, int], tuple[int, Sequence[int]]],
@@ -153,7 +153,7 @@ class RayCluster(Remote):
 
     Adjacent partitions are on the same node. If a node is lost, Ray recomputes its rows with the tasks that created
     them. Each result is a named object, so that no result is counted twice. The rows come from `parts`, a list of Ray
-    references in the order of the rows. The function `cut` is explained in `loaded`.
+    references in the order of the rows. The function `cut` is explained in `load_rows`.
     """
 
     def __init__(

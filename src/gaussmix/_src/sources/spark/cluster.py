@@ -44,10 +44,10 @@ MAX_TREES = 16  # maximum number of trees of sums that this process receives; if
 def open_spark(data: Any, request: OpenOptions) -> Source:
     """Open a Spark data frame, whose rows stay on the executors."""
     table = SparkTable.from_data(data, request)
-    return LazySource(table.info, table.per_row, partial(loaded, table), table.columns.notices)
+    return LazySource(table.info, table.per_row, partial(load_rows, table), table.columns.notices)
 
 
-def loaded(table: SparkTable) -> Source:
+def load_rows(table: SparkTable) -> Source:
     """Return a source of the rows of a data frame, which stay on the executors.
 
     Raises RuntimeError if the Spark session of the data frame is stopped.

@@ -73,8 +73,8 @@ class IncompleteEngine(CompleteEngine):
         weight = leaf.weight
         best = log_joint.argmax(axis=1)
         sums = _sum_observed_cells(leaf, one_hot(best, n_components), spec, anchor)
-        left, log_likelihood = float(weight[best == n_components].sum()), float((weight * log_joint.max(axis=1)).sum())
-        return replace(sums, noise_mass=left, log_likelihood=log_likelihood)
+        noise, log_likelihood = float(weight[best == n_components].sum()), float((weight * log_joint.max(axis=1)).sum())
+        return replace(sums, noise_mass=noise, log_likelihood=log_likelihood)
 
     def finish(
         self, sums: BlockMoments, parameters: Parameters | None, spec: MomentSpec, context: Any = None
@@ -97,7 +97,7 @@ class IncompleteEngine(CompleteEngine):
         result = self._evaluate_rows(block, parameters, super().log_density, joint_log_density)
         empty = block.are_empty
         # A row without observed values has log p(x) = 0. The computed value may differ from 0 by rounding errors of the
-        # weights, so that the value is set to 0.
+        # weights, so it is set to 0.
         if block.log_prior is None and empty.any():
             result[empty] = 0.0
         return result

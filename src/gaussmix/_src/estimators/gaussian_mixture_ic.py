@@ -34,8 +34,8 @@ from gaussmix._src.fit.selection import Selection
 from gaussmix._src.report.messages import (
     INCOMPLETE_REPEATS,
     SearchWarning,
-    dropped_sentence,
     not_started_sentence,
+    relevant_failures_sentence,
     ridge_causes,
 )
 from gaussmix._src.validation import parameters
@@ -265,7 +265,7 @@ class GaussianMixtureIC(LikelihoodEstimator):
         if any(result.failure is not None and result.failure.kind is FailureKind.NO_TIME for result in results):
             warn(not_started_sentence(results), SearchWarning)
         started = [result for result in results if result.was_started]
-        warn(dropped_sentence(started, results[index], causes.describe(self._names)), SearchWarning)
+        warn(relevant_failures_sentence(started, results[index], causes.describe(self._names)), SearchWarning)
         for sentence in parameters.one_feature_notes(self.covariance_type, problem.source.n_features):
             warn(sentence, SearchWarning)
 

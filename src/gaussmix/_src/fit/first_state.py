@@ -362,7 +362,7 @@ class FirstState:
 
 
 def _read_only_rows(source: Source) -> Rows:
-    """Return all rows as a read-only view, so that a callable `init_params` can't change the user's data."""
+    """Return all rows for a callable `init_params`; rows in memory are read-only, to protect the user's data."""
     if source.is_on_device:
         on_device: Any = next(iter(source.blocks())).rows
         return on_device.values

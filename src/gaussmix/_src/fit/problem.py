@@ -89,7 +89,7 @@ class TrainingData:
     def _imputed_sample(self) -> DistinctRows:
         return self._impute(self.sample)
 
-    def imputed_sample(self, n_rows: int = 0) -> DistinctRows:
+    def imputed_sample(self, n_rows: int) -> DistinctRows:
         """Return `sample`, or a sample of `n_rows` if larger, with estimates of missing values if they are many."""
         return self._imputed_sample if n_rows <= LEAF_ROWS else self._impute(distinct_rows(self.make_source(), n_rows))
 

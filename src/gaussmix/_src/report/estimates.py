@@ -165,10 +165,10 @@ def with_intervals(
 ) -> list[tuple[str, list[str], list[float]]]:
     """Return names, values, standard errors and intervals of the estimates, both as texts and as floats."""
     values = zip(estimates.params, estimates.bse, *estimates.conf_int(alpha).T, strict=True)
-    return [(name, _digits(*each), [*map(float, each)]) for name, each in zip(estimates.names, values, strict=True)]
+    return [(name, _as_texts(*each), [*map(float, each)]) for name, each in zip(estimates.names, values, strict=True)]
 
 
-def _digits(value: float, error: float, low: float, high: float) -> list[str]:
+def _as_texts(value: float, error: float, low: float, high: float) -> list[str]:
     """Format an estimate, its standard error and its interval, rounded to three digits of the standard error."""
     if not error > 0:
         return [f"{value:.6g}", "known" if error == 0 else "", "", ""]

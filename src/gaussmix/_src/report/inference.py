@@ -251,7 +251,7 @@ def _notes(
     lacks_standard_error : mask of parameters that cannot have standard errors (`LocalMaximum.lacks_standard_error`).
     at_ridge : columns whose variance in a component, or in all components, is only `reg_covar`.
     """
-    notes, terms = [], peak.parameter_vector.terms
+    notes, terms = [], peak.layout.terms
     for why, words in _OF_FROZEN.items():
         components = sorted(k for k, each in peak.frozen_components.items() if each is why)
         if components:

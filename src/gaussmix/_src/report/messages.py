@@ -179,7 +179,7 @@ def not_started_sentence(results: Sequence[Result]) -> str | None:
     return f"A callback ended the model selection {count}."
 
 
-def dropped_sentence(results: Sequence[Result], chosen: Result, columns: str) -> str | None:
+def relevant_failures_sentence(results: Sequence[Result], chosen: Result, columns: str) -> str | None:
     """Return a warning about failed candidates if these failures may have changed the chosen candidate; otherwise None.
 
     Failures may have changed the choice in three cases: more than half of the candidates failed; a candidate failed

@@ -55,13 +55,13 @@ class StudentMixture:
         return result
 
     def _complete_log_density(self, rows: Array, engine: Engine[Any]) -> Array:
-        d, df, spread = rows.shape[1], self.df, self.scale_factors * self.df
+        d, df, scaled_df = rows.shape[1], self.df, self.scale_factors * self.df
         n_each, times = (1, d) if self.has_independent_features else (d, 1)
-        constant = log_gamma(0.5 * (df + n_each)) - log_gamma(0.5 * df) - 0.5 * n_each * (log(spread) + LOG_PI)
+        constant = log_gamma(0.5 * (df + n_each)) - log_gamma(0.5 * df) - 0.5 * n_each * (log(scaled_df) + LOG_PI)
         log_weight = log(self.weights) + times * constant + self.covariances.whitening.log_abs_det
         result = np.empty(len(rows))
         for part in pieces((len(rows), len(df), d if self.has_independent_features else 1)):
-            tails = self._log_distance_terms(np.ascontiguousarray(rows[part]), spread, engine)
+            tails = self._log_distance_terms(np.ascontiguousarray(rows[part]), scaled_df, engine)
             result[part] = log_sum(log_weight - 0.5 * (df + n_each) * tails)
         return result
 
@@ -73,8 +73,8 @@ class StudentMixture:
             small = np.log1p(np.minimum(distances, _MIN_ASYMPTOTIC_DISTANCE) ** 2)
             large = 2.0 * np.log(np.maximum(distances, _MIN_ASYMPTOTIC_DISTANCE))
             return np.asarray(np.where(distances < _MIN_ASYMPTOTIC_DISTANCE, small, large).sum(axis=2))
-        alone = Parameters(np.zeros(len(scaled_df)), self.means, self.covariances.whitening)
-        result = np.log1p(-2.0 * engine.component_log_density(Block(0, rows), alone) / scaled_df)
+        unweighted = Parameters(np.zeros(len(scaled_df)), self.means, self.covariances.whitening)
+        result = np.log1p(-2.0 * engine.component_log_density(Block(0, rows), unweighted) / scaled_df)
         distant = np.flatnonzero((result > _MAX_LOG_SQUARED_DISTANCE).any(axis=1))
         # Distances of very distant rows are computed in this function, because engines replace squared distances that
         # overflow with the largest float64.

@@ -49,12 +49,12 @@ class VariationalObjective(PosteriorObjective):
 
     def variational_posterior(self, model: Model) -> VariationalPosterior:
         """Return the variational posterior q that a model represents."""
-        prior: tuple[Model, VariationalPosterior] | None = vars(self).get("_last")
-        if prior is None or prior[0] is not model:  # q is cached, because each EM step needs q twice
+        last: tuple[Model, VariationalPosterior] | None = vars(self).get("_last")
+        if last is None or last[0] is not model:  # q is cached, because each EM step needs q twice
             counts = self.total_weight * model.weights
             result = VariationalPosterior(self.gauss_wishart, counts, model.means, model.covariances)
-            prior = vars(self)["_last"] = model, result
-        return prior[1]
+            last = vars(self)["_last"] = model, result
+        return last[1]
 
     def to_model(self, posterior: VariationalPosterior) -> Model:
         """Return the model that represents a variational posterior."""

@@ -53,9 +53,9 @@ class Pass:
         self._xp, self._send, self._measured = rows.namespace, rows.send, MeasuredRows.of_array(rows)
         self._precision, d = rows.precision, rows.shape[1]
         max_values = MAX_CACHED_VALUES if rows.is_on_cpu else MAX_PASS_VALUES
-        n_part_rows = max(1, max_values // (4 * n_components + 8 * d + d * d))
-        is_float32 = rows.computing_type != self._xp.float64  # sums over many rows lose digits in float32
-        self._n_part_rows = min(n_part_rows, LEAF_ROWS) if is_float32 else n_part_rows
+        self._n_part_rows = max(1, max_values // (4 * n_components + 8 * d + d * d))
+        if rows.computing_type != self._xp.float64:  # sums over many rows lose digits in float32
+            self._n_part_rows = min(self._n_part_rows, LEAF_ROWS)
         self._joint_density = None
         if parameters is not None:  # under the hard rule, rounding errors of products would decide ties
             self._joint_density = JointDensity(rows, parameters, self._measured, rule is not AssignmentRule.HARD)

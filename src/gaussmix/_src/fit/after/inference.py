@@ -107,7 +107,7 @@ class LocalMaximum:
         return cls(state.model, state.trace.frozen_components, information, before, maximiser.total_weight)
 
     @cached_property
-    def parameter_vector(self) -> ParameterLayout:
+    def layout(self) -> ParameterLayout:
         return ParameterLayout.at_model(self.model)
 
     @property
@@ -134,7 +134,7 @@ class LocalMaximum:
 
     def parameter_covariance(self, kind: str, lacks_standard_error: NDArray[np.bool_]) -> Array:
         """Compute the covariance (q, q): NaN for parameters in the mask (q,), and 0 for fixed parameters."""
-        result = self.delta_method_covariance(self.parameter_vector.jacobian(self.information.coordinates), kind)
+        result = self.delta_method_covariance(self.layout.jacobian(self.information.coordinates), kind)
         result[lacks_standard_error] = result[:, lacks_standard_error] = np.nan
         return result
 
@@ -147,7 +147,7 @@ class LocalMaximum:
         weights = self.model.without_noise.weights
         empty |= {k for k in np.flatnonzero(weights <= WEIGHT_BOUND_FACTOR * least).tolist() if k not in fixed}
         by_kind, frozen = {ParameterKind.WEIGHT: empty}, self.frozen_components
-        return np.array([term.component in by_kind.get(term.kind, frozen) for term in self.parameter_vector.terms])
+        return np.array([term.component in by_kind.get(term.kind, frozen) for term in self.layout.terms])
 
     def delta_method_covariance(self, jacobian: Array, kind: str) -> Array:
         """Compute the covariance (q, q) of parameters from their derivatives (q, p) with respect to the coordinates.

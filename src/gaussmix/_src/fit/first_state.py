@@ -211,10 +211,10 @@ class FirstState:
             engine,
             objective,
             np.random.default_rng(partition.search_seed),
+            self.search,
             should_stop=plan.should_end_moves,
             n_steps=n_steps,
             report=plan.report_progress,
-            count=self.search.count,
         )
         return initialisation.label_matching.match_model(alone, self.problem.source, engine).with_noise(model.noise)
 

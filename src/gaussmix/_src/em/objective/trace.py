@@ -57,11 +57,6 @@ class SearchReport:
     n_moves_accepted: int = 0
     gain: float | None = None
 
-    def count(self, n_tried: int, n_accepted: int) -> None:
-        """Add to the numbers of tried moves and of accepted moves."""
-        self.n_moves_tried += n_tried
-        self.n_moves_accepted += n_accepted
-
     def __str__(self) -> str:
         has_gain = self.gain is not None and self.gain >= MIN_SHOWN_GAIN
         if not (self.n_moves_tried or has_gain):

@@ -24,6 +24,7 @@ from gaussmix._src.em.initialisation.sample import (
     DistinctRows,
 )
 from gaussmix._src.em.objective.objective import Objective
+from gaussmix._src.em.objective.trace import SearchReport
 from gaussmix._src.engines.base import Engine
 from gaussmix._src.engines.calls import AcceptanceSettings, SearchSettings, StepLimits
 from gaussmix._src.errors import SingularCovarianceError
@@ -118,10 +119,10 @@ def split_and_merge(
     engine: Engine[Any],
     objective: Objective,
     rng: np.random.Generator,
+    search: SearchReport,
     should_stop: Callable[[], bool] = lambda: False,
     n_steps: int = DEFAULT_STEPS,
     report: Callable[[str], object] = report_nothing,
-    count: Callable[[int, int], object] = lambda n_tried, n_accepted: None,
 ) -> Model:
     """Merge and split components on a subset of the sample, until many moves in a row have been rejected.
 
@@ -154,8 +155,8 @@ def split_and_merge(
     The search ends when its EM steps have visited as many pairs of a row and a component as `search_steps_factor`
     allows. When results are combined, the count of pairs restarts, with a limit of `COMBINATION_WORK_FACTOR` times the
     first limit. The search stops early if `should_stop` returns true. At the end, `report` is called with a description
-    of each search run, and `count` with the numbers of tried and accepted moves. The result is the model after the last
-    accepted move and more EM steps. It is `model` if EM from every initialisation freezes a component, or if a
+    of each search run, and the numbers of tried and accepted moves are added to `search`. The result is the model after
+    the last accepted move and more EM steps. It is `model` if EM from every initialisation freezes a component, or if a
     covariance becomes singular when the structure is converted.
     """
     if model.n_components == 1:
@@ -175,7 +176,8 @@ def split_and_merge(
     )  # fmt: skip
     for n_rows, log_likelihood in starts.reshape(-1, 2):
         report(f"Search on {int(n_rows):,} rows from {log_likelihood:.5f}")
-    count(int(n_tried), int(n_accepted))
+    search.n_moves_tried += int(n_tried)
+    search.n_moves_accepted += int(n_accepted)
     if not has_result:
         return model
     result = Model.from_arrays(weights, means, covariances, family)

@@ -397,12 +397,12 @@ TREE = (
 )  # fmt: skip
 def test_patterns_match_the_same_files_in_a_store_as_locally(pattern, tree):
     expected = {path for path in glob.glob(pattern, root_dir=tree, recursive=True) if (tree / path).is_file()}
-    actual = [str(file).removeprefix("test://root/") for file in stores.stored(f"test://root/{pattern}")]
+    actual = [str(file).removeprefix("test://root/") for file in stores.find_stored_files(f"test://root/{pattern}")]
     assert actual == [path.as_posix() for path in sorted(map(Path, expected))]
 
 
 def test_a_folder_lists_the_same_files_in_a_store_as_locally(tree):
-    actual = [str(file).removeprefix("test://root/") for file in stores.stored("test://root/")]
+    actual = [str(file).removeprefix("test://root/") for file in stores.find_stored_files("test://root/")]
     assert actual == [path.relative_to(tree).as_posix() for path in list_files(str(tree))]
 
 

@@ -11,13 +11,13 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.numerics.arrays import Array, Rows
 from gaussmix._src.sources.base import Source
-from gaussmix._src.sources.files.base import MAX_CHUNK_BYTES, Chosen, Reader, opened
+from gaussmix._src.sources.files.base import MAX_CHUNK_BYTES, Chosen, Reader, open_source
 from gaussmix._src.sources.open_options import OpenOptions
 
 
 def open_hdf5(data: Any, request: OpenOptions) -> Source:
     """Open an `h5py.Dataset`, and name the columns x0, x1, …; raise ValueError if it is not a table of numbers."""
-    return opened(_DatasetReader(data, request), request.memory)
+    return open_source(_DatasetReader(data, request), request.memory)
 
 
 class _DatasetReader(Reader):

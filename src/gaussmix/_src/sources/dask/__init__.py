@@ -18,7 +18,7 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.numerics.arrays import Array, Rows, plain_array
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.dask.cluster import DaskWorkers, load_rows
-from gaussmix._src.sources.files.base import Chosen, Reader, TableInfo, check_columns, long_integers, opened
+from gaussmix._src.sources.files.base import Chosen, Reader, TableInfo, check_columns, long_integers, open_source
 from gaussmix._src.sources.open_options import OpenOptions
 from gaussmix._src.sources.remote import LazySource
 
@@ -38,7 +38,7 @@ def open_dask(data: Any, request: OpenOptions) -> Source:
 
 def _read(table: DaskTable, memory: int) -> Source:
     client = _client()
-    return opened(PartReader(table), memory) if client is None else load_rows(client, table.blocks(), table.info)
+    return open_source(PartReader(table), memory) if client is None else load_rows(client, table.blocks(), table.info)
 
 
 def _client() -> Any:

@@ -18,7 +18,7 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.numerics.arrays import Array, Rows
 from gaussmix._src.sources.files.base import Reader, TableInfo, check_columns
 from gaussmix._src.sources.files.listing import FileVersions
-from gaussmix._src.sources.files.stores import MAX_REQUESTS, at_once, stored_in
+from gaussmix._src.sources.files.stores import MAX_REQUESTS, as_stored_file, run_tasks
 from gaussmix._src.sources.open_options import OpenOptions
 from gaussmix._src.sources.tables import Files, base
 from gaussmix._src.sources.tables.arrow_table import ZSTD, codec_of
@@ -154,7 +154,7 @@ class DatasetReader(BatchReader):
         self._dataset, self._missing_advice, self.name = dataset, missing_advice, name
         files = getattr(dataset, "files", ())
         self.versions = FileVersions([Path(file) for file in files if Path(file).exists()])
-        self._stored = [] if self.versions.identity else [stored_in(dataset.filesystem, file) for file in files]
+        self._stored = [] if self.versions.identity else [as_stored_file(dataset.filesystem, file) for file in files]
         types, fragments = dataset.schema, self._fragments()
         with self._reading():
             schema = fill_null_types(types, (fragment.physical_schema for fragment in fragments))
@@ -162,7 +162,7 @@ class DatasetReader(BatchReader):
             self._dataset = dataset = dataset.replace_schema(schema)
         super().__init__(name, base.mark_categories(schema), columns, weights)
         with self._reading():
-            self.is_slow = any(at_once(partial(_is_slow, fragment, self.read_columns) for fragment in fragments))
+            self.is_slow = any(run_tasks(partial(_is_slow, fragment, self.read_columns) for fragment in fragments))
         self._at_once = 1
         if self._stored:
             rows = [each.num_rows for fragment in fragments for each in getattr(fragment, "row_groups", ())]
@@ -173,7 +173,7 @@ class DatasetReader(BatchReader):
 
     def parts(self) -> Iterator[pa.RecordBatch]:
         with self._reading():
-            for _ in at_once(partial(file.read, 0, 0) for file in self._stored):
+            for _ in run_tasks(partial(file.read, 0, 0) for file in self._stored):
                 pass  # these requests only check that no file has changed
         options = {"columns": self.read_columns, "batch_size": batch_rows(len(self.read_columns)), "use_threads": False}
         n_batches = max(1, self._at_once // max(1, len(self._stored)))

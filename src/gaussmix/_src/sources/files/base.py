@@ -250,7 +250,7 @@ class _PrefetchedBlocks:
             self._thread.join()
 
 
-def opened(reader: Reader, memory: int) -> Source:
+def open_source(reader: Reader, memory: int) -> Source:
     """Return a source of a reader's rows: in memory if they fit into half of `memory`, otherwise read in every pass.
 
     Raises ValueError if there are no rows or a row is invalid, and OSError if rows can't be read.

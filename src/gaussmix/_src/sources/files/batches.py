@@ -19,7 +19,7 @@ import pyarrow as pa
 from gaussmix._src.errors import ParameterTypeError, warn
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.files.arrow import BatchReader, DatasetReader, OnceReader, TableReader
-from gaussmix._src.sources.files.base import FileSource, opened
+from gaussmix._src.sources.files.base import FileSource, open_source
 from gaussmix._src.sources.files.npy import NpyReader
 from gaussmix._src.sources.open_options import OpenOptions
 from gaussmix._src.sources.tables import Files, open_table
@@ -87,7 +87,7 @@ def _opened(table: BatchReader, request: OpenOptions) -> Source:
     if request.cache is not None:
         reader = cached_copy(table, request.cache)
     reader.may_miss = request.missing
-    source = opened(reader, request.memory)
+    source = open_source(reader, request.memory)
     if isinstance(reader, NpyReader) and isinstance(reader.spool, _Spool):
         if isinstance(source, FileSource):
             file = reader.files[0].path

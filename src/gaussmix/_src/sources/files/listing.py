@@ -22,11 +22,11 @@ def list_files(name: str) -> list[Path] | list[StoredFile]:
     """Return the files of a path, a pattern, a folder or a URL, in the order of their names.
 
     Raises FileNotFoundError if no file matches, and ValueError if the files have different extensions or belong to a
-    Delta table. For a URL, the errors of the function `stores.stored` are also possible.
+    Delta table. For a URL, the errors of the function `stores.find_stored_files` are also possible.
     """
     if not name:
         raise FileNotFoundError(ENOENT, "the path is empty: pass the name of a file", name)
-    result: list[Path] | list[StoredFile] = _stored(name) if is_url(name) else paths.matching_files(name)
+    result: list[Path] | list[StoredFile] = _find_stored_files(name) if is_url(name) else paths.matching_files(name)
     name = paths.without_secrets(name)
     if not result:
         reason = os.strerror(ENOENT)
@@ -61,14 +61,14 @@ def _of_one_kind(name: str, kind: str) -> str:
     return f"{base}/*{kind}" if is_url(name) else str(Path(base) / f"*{kind}")
 
 
-def _stored(url: str) -> list[StoredFile]:
+def _find_stored_files(url: str) -> list[StoredFile]:
     try:
-        from gaussmix._src.sources.files.stores import stored
+        from gaussmix._src.sources.files.stores import find_stored_files
     except ImportError as error:
         if error.name is None or error.name.partition(".")[0] != "pyarrow":
             raise
         raise ImportError("Reading from URLs needs pyarrow: pip install 'gaussmix[cli]'.") from None
-    return stored(url)
+    return find_stored_files(url)
 
 
 class FileVersions:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gaussmix._src.errors import invented_names
 from gaussmix._src.numerics.arrays import Array, Rows
-from gaussmix._src.sources.files.base import Chosen, Reader, opened
+from gaussmix._src.sources.files.base import Chosen, Reader, open_source
 from gaussmix._src.sources.files.listing import FileVersions, list_files
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def open_npy(data: Any, request: OpenOptions) -> Source:
     paths = [file for file in list_files(os.fspath(data)) if isinstance(file, Path)]
     reader = NpyReader(paths, None, request.columns, request.weights)
     reader.may_miss = request.missing
-    return opened(reader, request.memory)
+    return open_source(reader, request.memory)
 
 
 def is_numeric_array(path: Path) -> bool:

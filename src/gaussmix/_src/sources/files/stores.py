@@ -180,14 +180,14 @@ def _reason(error: Exception) -> str:
     return " ".join(text.split()).rstrip(".") or type(error).__name__
 
 
-def stored_in(system: Any, path: str) -> StoredFile:
+def as_stored_file(system: Any, path: str) -> StoredFile:
     """Return a `StoredFile` for a file in a PyArrow file system."""
     wrapped = getattr(getattr(system, "handler", None), "fs", None)  # file system of fsspec inside the PyArrow wrapper
     store = _Fsspec(wrapped) if hasattr(wrapped, "cat_file") else Store(system)
     return StoredFile(store, path, path)
 
 
-def stored(url: str) -> list[StoredFile]:
+def find_stored_files(url: str) -> list[StoredFile]:
     """Return the files of a URL, a pattern or a folder in a store, in the order of their names; [] if no file matches.
 
     In a pattern, * matches any part of a name, [ab] matches a or b, and ** matches any number of folders. Raises
@@ -276,7 +276,7 @@ def _run_in_thread(task: Callable[[], T]) -> Future[T]:
     return work
 
 
-def at_once(tasks: Iterable[Callable[[], T]]) -> Iterator[T]:
+def run_tasks(tasks: Iterable[Callable[[], T]]) -> Iterator[T]:
     """Run up to `MAX_REQUESTS` tasks concurrently, and yield their results in the order of the tasks."""
     under_way = deque[Future[T]]()
     for task in tasks:
@@ -298,7 +298,7 @@ class Requests:
 
     def __init__(self, wanted: Mapping[StoredFile, Iterable[tuple[int, int]]], largest: int) -> None:
         self._order = {file: index for index, file in enumerate(wanted)}
-        self._coming = at_once(
+        self._coming = run_tasks(
             partial(_read, file, start, min(largest, first + count - start))
             for file, ranges in wanted.items()
             for first, count in ranges

@@ -102,7 +102,7 @@ def pieces(batches: Batches, columns: Columns) -> Batches:
     names = [*columns.read_columns, FILE, ROW]
     for run in _runs(batch.rename_columns(names[: batch.num_columns]) for batch in batches):
         if run is None:
-            yield from builder.piece()
+            yield from builder.flush()
             continue
         first = 0
         while first < run.num_rows:
@@ -110,8 +110,8 @@ def pieces(batches: Batches, columns: Columns) -> Batches:
             builder.add(part)
             first += part.num_rows
             if builder.n_rows == limit:
-                yield from builder.piece()
-    yield from builder.piece()
+                yield from builder.flush()
+    yield from builder.flush()
 
 
 def _runs(batches: Batches) -> Iterator[pa.RecordBatch | None]:
@@ -149,13 +149,13 @@ class _PieceBuilder:
         self._batches.append(batch)
         self.n_rows += batch.num_rows
 
-    def piece(self) -> Batches:
+    def flush(self) -> Batches:
         """Yield the rows added since the previous piece as one piece; yield nothing if no rows were added."""
         if not self.n_rows:
             return
         rows = np.empty((self.n_rows, len(self._columns.names)), self._columns.dtype, order="F")
         weight = None if self._columns.weights is None else np.empty(self.n_rows)
-        first, invalid_reason, start = 0, None, self._batches[0].slice(0, 1)
+        first, invalid_reason, first_batch = 0, None, self._batches[0]
         try:
             for batch in self._batches:
                 part = slice(first, first + batch.num_rows)
@@ -163,8 +163,9 @@ class _PieceBuilder:
                 first += batch.num_rows
         except ValueError as error:
             invalid_reason = str(error)
-        is_of_file = FILE in start.schema.names
-        file, row = (start.column(FILE)[0].as_py(), start.column(ROW)[0].as_py()) if is_of_file else ("", 0)
+        file, row = "", 0
+        if FILE in first_batch.schema.names:
+            file, row = first_batch.column(FILE)[0].as_py(), first_batch.column(ROW)[0].as_py()
         yield make_piece(Block(0, rows, weight), self._part, self._next_number, file, row, invalid_reason)
         self._batches, self.n_rows, self._next_number = [], 0, self._next_number + 1
 

@@ -83,9 +83,9 @@ def open_table(name: str, format: str | None = None, dialect: Dialect = DEFAULT_
     if inputs[0].stored is None:
         results = [read() for read in reads]
     else:
-        from gaussmix._src.sources.files.stores import at_once
+        from gaussmix._src.sources.files.stores import run_tasks
 
-        results = list(at_once(reads))
+        results = list(run_tasks(reads))
     tables = [result for result in results if isinstance(result, Table)]
     errors = [result for result in results if isinstance(result, NoRows)]
     for error in errors:

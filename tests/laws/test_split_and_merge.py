@@ -120,11 +120,11 @@ def test_a_search_without_a_better_maximum_ends_as_high_as_k_means(rows, n_compo
 
 def searched(rows, weight=None, n_jobs=1, seed=0, n_components=6):
     sample, engine = distinct_rows(ArraySource(rows, weight)), complete_engine(n_jobs)
-    data = TrainingData(ArraySource(rows, weight))
     indices = np.linspace(0, len(sample.rows) - 1, n_components).astype(int)
     covariances = FAMILIES["full"].covariances(np.tile(9 * np.eye(2), (n_components, 1, 1)), n_components, 2)
     start = Model(np.full(n_components, 1 / n_components), sample.rows[indices], covariances, FAMILIES["full"])
-    return split_and_merge(start, sample, engine, data.likelihood_objective(1e-3), np.random.default_rng(seed))
+    objective, rng = TrainingData(ArraySource(rows, weight)).likelihood_objective(1e-3), np.random.default_rng(seed)
+    return split_and_merge(start, sample, engine, objective, rng, SearchReport())
 
 
 @pytest.mark.parametrize("n_components", [2, 6])

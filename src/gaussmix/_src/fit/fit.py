@@ -126,8 +126,8 @@ def find_certificate(
     if final_state.stop_reason in (StopReason.DEGENERATE, StopReason.NON_FINITE) or is_requested is False:
         return OptimalityCertificate()
     n_steps = sum(end.n_steps for end in run_traces)
-    is_remote = problem.data.raw_source.is_on_device  # the check would copy all rows from the device
-    if is_requested is None and (is_remote or not is_certificate_cheap(final_state.model, problem.source, n_steps)):
+    is_on_device = problem.data.raw_source.is_on_device  # the check would copy all rows from the device
+    if is_requested is None and (is_on_device or not is_certificate_cheap(final_state.model, problem.source, n_steps)):
         return OptimalityCertificate()
     model, trace, rows = final_state.model, final_state.trace, (problem.source, problem.engine)
     result = curvature.certify.compute_certificate(model, problem.objective, trace, *rows)

@@ -77,10 +77,10 @@ class ConvergenceDisplay(Display):
             raise ValueError("EM took no step, so there is nothing to show. Raise max_iter.")
         if best_trace not in traces:
             traces.append(best_trace)
-        raised = LIKELIHOOD if getattr(estimator, "prior", None) is None else "mean log posterior"
-        raised += " of the kept rows" if getattr(estimator, "trim", 0) else ""
-        raised = "bound" if isinstance(estimator, BayesianGaussianMixture) else raised
-        return cls(traces=traces, best_index=traces.index(best_trace), objective_name=raised)._plotted(ax, options)
+        name = LIKELIHOOD if getattr(estimator, "prior", None) is None else "mean log posterior"
+        name += " of the kept rows" if getattr(estimator, "trim", 0) else ""
+        name = "bound" if isinstance(estimator, BayesianGaussianMixture) else name
+        return cls(traces=traces, best_index=traces.index(best_trace), objective_name=name)._plotted(ax, options)
 
     def plot(self, ax: Axes | None = None, *, color: Any = None, legend: bool = True) -> Self:
         """Draw the display.

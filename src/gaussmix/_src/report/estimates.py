@@ -173,7 +173,7 @@ def _as_texts(value: float, error: float, low: float, high: float) -> list[str]:
     if not error > 0:
         return [f"{value:.6g}", "known" if error == 0 else "", "", ""]
     decimals = 2 - math.floor(math.log10(error))
-    if decimals <= 7 and abs(value) < 1e12:
+    if decimals <= 7 and abs(value) < 1e12:  # fixed-point notation is short enough
         return [f"{each:.{max(0, decimals)}f}" for each in (value, error, low, high)]
     digits = max(6, min(15, math.ceil(math.log10(abs(value) or error)) + decimals))
     return [f"{value:.{digits}g}", f"{error:.3g}", f"{low:.{digits}g}", f"{high:.{digits}g}"]

@@ -45,6 +45,7 @@ class Priors(FitOption):
             value = getattr(terms.prior, name, None)
             check_column_names(f"the prior's {name}", value, self.estimator._names)
         if any(getattr(self.estimator, name, None) is not None for name in INITIAL_PARAMETERS):
+            # Only `GaussianMixture`, which has a single candidate, has initial parameters.
             user_init = check_init_parameters(self.estimator, *candidates[0], problem.data.raw_source)
             terms = terms.with_initial_values(user_init.weights, user_init.means, user_init.covariances)
         return replace(problem, terms=terms)

@@ -148,22 +148,11 @@ def loading_jacobian(
     covariances = model.covariances
     assert isinstance(covariances, LowRank), "a structure with loadings has low-rank covariances"
     (n, d), n_factors = covariances.noise.shape, covariances.loadings.shape[2]
-    distinct_loadings, scale = covariances.loadings, covariances.noise
-    if structure.loadings is Across.EQUAL:  # any scale of the features defines a basis for the shared loadings
-        distinct_loadings, scale = covariances.loadings[:1], covariances.noise.mean(axis=0, keepdims=True)
-    deviations = np.sqrt(scale)
-    directions, spread, right = np.linalg.svd(distinct_loadings / deviations[..., None])
-    if spread.min() < MIN_FACTOR_SPREAD:
-        raise NotSmooth("the loadings of some factor are almost 0")
-    each = np.array([_loading_directions(*parts) for parts in zip(deviations, directions, right, strict=True)])
-    loadings = each if structure.loadings is Across.EQUAL else _separate_columns(each)
-    loadings = np.broadcast_to(loadings, (n, *loadings.shape[1:]))
+    loadings = _loading_columns(covariances, are_equal=structure.loadings is Across.EQUAL)
     noise = _expand_columns(n, np.ones((d, 1)) if structure.is_isotropic else np.eye(d), structure.noise)
     if loadings.shape[2] + noise.shape[2] != model.family.n_parameters(model.n_components, d):
         raise NotSmooth(f"the covariances do not determine the loadings of {n_factors} factors")
-    n_changes = loadings.shape[2]
-    loadings = np.concatenate((loadings, np.zeros((n, d * n_factors, noise.shape[2]))), axis=2)
-    noise = np.concatenate((np.zeros((n, d, n_changes)), noise), axis=2)
+    loadings, noise = np.split(block_diagonal(loadings, noise), [d * n_factors], axis=1)
     loadings = (is_free[:, None, None] * loadings).reshape(n, d, n_factors, -1)
     noise = is_free[:, None, None] * noise * (noise * ~is_at_bound[..., None]).any(axis=(0, 1))
     factors, _, failed = factorise(covariances.to_simple_form().each)
@@ -175,6 +164,22 @@ def loading_jacobian(
     retained = size > 0
     loadings, noise, blocks = (result[..., retained] / size[retained] for result in (loadings, noise, blocks))
     return factors, LoadingJacobian(loadings, noise), blocks.reshape(math.prod(blocks.shape[:2]), blocks.shape[2])
+
+
+def _loading_columns(covariances: LowRank, *, are_equal: bool) -> Array:
+    """Return the changes (n, n_features × n_factors, …) of the loadings by their coordinates, without rotations.
+
+    Raises `NotSmooth` if the loadings of a factor are almost 0. `are_equal` states whether components share loadings.
+    """
+    loadings, scale = covariances.loadings, covariances.noise
+    if are_equal:  # any scale of the features defines a basis for the shared loadings
+        loadings, scale = loadings[:1], scale.mean(axis=0, keepdims=True)
+    deviations = np.sqrt(scale)
+    directions, spread, right = np.linalg.svd(loadings / deviations[..., None])
+    if spread.min() < MIN_FACTOR_SPREAD:
+        raise NotSmooth("the loadings of some factor are almost 0")
+    each = np.array([_loading_directions(*parts) for parts in zip(deviations, directions, right, strict=True)])
+    return np.broadcast_to(each, (len(covariances.noise), *each.shape[1:])) if are_equal else _separate_columns(each)
 
 
 def _loading_directions(deviations: Array, directions: Array, right: Array) -> Array:

@@ -24,15 +24,7 @@ from gaussmix._src.em.step.loop import run_to_sound_end
 from gaussmix._src.em.step.one_call import MAX_ROWS_OF_ONE_CALL
 from gaussmix._src.engines.calls import RowGroups
 from gaussmix._src.errors import SingularCovarianceError
-from gaussmix._src.fit.plan import (
-    ModelStart,
-    Plan,
-    Start,
-    StartDraw,
-    is_scaled,
-    label_settings,
-    search_stopping,
-)
+from gaussmix._src.fit.plan import ModelStart, Plan, Start, StartDraw, is_scaled, label_settings, search_stopping
 from gaussmix._src.fit.problem import Problem
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.model import Model

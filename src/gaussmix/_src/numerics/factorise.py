@@ -13,11 +13,18 @@ MIN_ROUNDING = 1e-6  # rounding errors of log densities are ignored if below thi
 
 
 def factorise(covariances: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
-    """Invert the Cholesky factors of covariances (n, n_features, n_features), in data units².
+    """Invert the Cholesky factors of covariances Σ.
 
-    Returns lower triangular W with Σ⁻¹ = WᵀW, log |det W| (n,), and a mask (n,), which is True for matrices whose
-    factorisation fails. If the factorisation fails, W is NaN. Factorisation fails if Σ is singular to working
-    precision: a pivot is not positive, or Σ_jj (Σ⁻¹)_jj ≥ 1 / (8 d ε) for some j.
+    Parameters
+    ----------
+    covariances : symmetric matrices Σ, (n, n_features, n_features), in data units².
+
+    Returns
+    -------
+    factors : lower triangular matrices W with Σ⁻¹ = WᵀW, (n, n_features, n_features); NaN if the factorisation fails.
+    log_abs_det : log |det W|, (n,).
+    failed : mask of the matrices whose factorisation fails, (n,). The factorisation fails if Σ is singular to working
+        precision: a pivot is not positive, or Σ_jj (Σ⁻¹)_jj ≥ 1 / (8 d ε) for some j.
     """
     return native_target().factorise(np.ascontiguousarray(covariances))
 

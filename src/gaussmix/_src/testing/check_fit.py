@@ -69,7 +69,14 @@ def check_monotone(family: Family, engine: Engine[Any], problem: str) -> None:
 def check_relabelling(family: Family, engine: Engine[Any], problem: str) -> None:
     """Check that EM returns the mixture with permuted components if the initial components are permuted.
 
-    The parameters and errors are the same as in `check_monotone`.
+    Parameters
+    ----------
+    family, engine : any covariance structure and engine.
+    problem : name of a test problem in `PROBLEMS`.
+
+    Raises
+    ------
+    AssertionError : the fits from original and permuted components differ; the message names what differs.
     """
     problem_data = PROBLEMS[problem]
     order = np.roll(np.arange(problem_data.n_components), 1)

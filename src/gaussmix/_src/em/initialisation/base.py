@@ -123,7 +123,13 @@ def repeat_starts(init_params: Any, names: Sequence[str], n_init: int) -> list[A
 
 
 def nearest_centre(centres: Array, unit: Array | None = None) -> Partition:
-    """Return the partition that assigns each row to the nearest of `centres` (n_components, n_features)."""
+    """Return the partition that assigns each row to the component with the nearest centre.
+
+    Parameters
+    ----------
+    centres : one centre for each component, (n_components, n_features), in data units.
+    unit : numbers by which features are divided before distances are computed, (n_features,); None for no division.
+    """
     return Partition(sphere_parameters(centres, unit=unit), AssignmentRule.HARD, unit=unit)
 
 

@@ -303,7 +303,20 @@ def _check_positive_weight(reader: Reader, profile: RowStatistics) -> None:
 
 
 def check_columns(name: str, all_columns: Sequence[Any], columns: Sequence[Any] | None, weights: Any) -> None:
-    """Raise ValueError if two columns have the same name or the selection by `columns` and `weights` is invalid."""
+    """Check the names of a table's columns, and the selection of features and weights among these columns.
+
+    Parameters
+    ----------
+    name : name of the table, for error messages.
+    all_columns : names of all columns of the table.
+    columns : names of the selected features; None for all columns except the weights.
+    weights : name of the column of row weights; None if rows have no weights.
+
+    Raises
+    ------
+    ValueError : two columns have the same name, a selected column does not exist, or a column is selected twice.
+    TypeError : `columns` is not a list of names, or `weights` is not a name.
+    """
     counts = Counter(all_columns)
     twice = next((column for column, count in counts.items() if count > 1), None)
     if twice is not None:

@@ -229,6 +229,8 @@ SUGGESTIONS = {
     "gm.merge(ROWS, n_clusters=2)": (TypeError, "Pass it to predict of the result: merge(X).predict(X, n_clusters=…)."),
     "GaussianMixtureIC().fit(ROWS, weights=1)": (TypeError, "GaussianMixtureIC.fit() got an unexpected keyword "
                                                  "argument 'weights'. Use sample_weight."),
+    "gm.partial_fit(ROWS, X_error=1)": (TypeError, "Pass it to fit: fit(X, X_error=…)."),
+    "GaussianMixtureDetector(2, n_components=2)": (TypeError, "for argument 'n_components'. Pass it only once."),
     "gm.bic()": (TypeError, "GaussianMixture.bic() missing 1 required positional argument: 'X'. Call bic(X)."),
     "GaussianMixture.fit(ROWS)": (TypeError, "Create one first: GaussianMixture(n_components).fit(…)."),
     "gm.set_params(tol=1, n_component=2)": (ValueError, "Invalid parameter 'n_component' for estimator "
@@ -245,6 +247,12 @@ SUGGESTIONS = {
     "gm.mixture_.condition(ROWS)": (TypeError, "not a ndarray. For many rows, use conditional_mean(X_known, known)"),
     "gm.cutoff_": (AttributeError, "This GaussianMixture has no cutoff_, because it was not fitted with trim."),
     "gm.labels": (AttributeError, "GaussianMixture has no labels. Use labels_."),
+    "gm.log_probability(ROWS)": (AttributeError, "has no log_probability. Use mixture_.log_density(X)."),
+    "gm.probability(ROWS)": (AttributeError, "has no probability. Use mixture_.pdf(X)."),
+    "gm.summarize(ROWS)": (AttributeError, "has no summarize. Use partial_fit(X) of a GaussianMixture."),
+    "gm.params": (AttributeError, "Use inference(X), whose result has params"),
+    "BayesianGaussianMixture().fit(ROWS).conf_int()": (AttributeError, "Use posterior_, which has credible"),
+    "gm.classification": (AttributeError, "has no classification. Use labels_."),
     "gm.mean_": (AttributeError, "GaussianMixture has no mean_. Use means_."),
     "gm.predict_probabilities": (AttributeError, "Use predict_proba."),
     "gm.condition({0: 1})": (AttributeError, "GaussianMixture has no condition. Use mixture_.condition."),

@@ -67,6 +67,7 @@ _ANSWERS = {
     "weights_": "pi_",
     "GaussianMixtureIC, which compares several candidates": "results_",
     "score_samples(X)": "scores_",
+    "inference(X), whose result has params, bse, cov_params and conf_int": "bse conf_int cov_params params",
     "score_samples(X), or a GaussianMixtureDetector, which has decision_function": "decision_function",
     "predict_proba(X), or GaussianMixtureDimensionReducer": "transform",
     "predict_proba(X): 1 minus the largest value of a row": "uncertainty_",
@@ -89,6 +90,9 @@ _ARGUMENTS = {
 # Methods of other packages, and attributes of some estimators, whose equivalents belong to other objects.
 _ELSEWHERE = {
     "covariance_type_": "mixture_.family",
+    "log_probability": "mixture_.log_density(X)",
+    "probability": "mixture_.pdf(X)",
+    "summarize": "partial_fit(X) of a GaussianMixture",
     "decision_function": "predict_log_proba(X) of a GaussianMixtureClassifier",
     "plot": "gaussmix.plot.ComponentDisplay.from_estimator(estimator, X)",
     "predict_interval": "predict_quantiles(X, [0.05, 0.95]) of a GaussianMixtureRegressor",
@@ -168,7 +172,8 @@ def _of_estimator(owner: type[Any], name: str) -> str:
     public = [each for each in (*dir(owner), *owner._attributes) if each[0] != "_"]
     near = f"{name}_" if f"{name}_" in public else next(iter(get_close_matches(name, public, 1, 0.75)), "")
     known = {**OF_FITTED, **owner._instead} if hasattr(owner, "_instead") else {}
-    return known.get(name) or _ELSEWHERE.get(name) or (near if near[-1:] == "_" else mixture_name or near)
+    ours = known.get(name) or _ELSEWHERE.get(name) or (near if near[-1:] == "_" else mixture_name or near)
+    return ours or known.get(f"{name}_", "")
 
 
 def of_arguments(name: str, ours: Collection[str]) -> str:
@@ -200,7 +205,7 @@ def call_error(method: Callable[..., Any], estimator: Any, error: TypeError) -> 
         return TypeError(f"{name}() needs an estimator. Create one first: GaussianMixture(n_components).{name}(…).")
     if unknown is None:
         needed = [each.name for each in ours if each.default is each.empty and each.kind is each.POSITIONAL_OR_KEYWORD]
-        hint = f"Call {name}({', '.join(needed)})."
+        hint = "Pass it only once." if name == "__init__" else f"Call {name}({', '.join(needed)})."
         if "positional arguments but" in str(error):
             by_name = [f"{each.name}=…" for each in ours if each.kind is each.KEYWORD_ONLY]
             hint = f"Pass the other arguments by name: {', '.join(by_name[:2])}."
@@ -211,7 +216,7 @@ def call_error(method: Callable[..., Any], estimator: Any, error: TypeError) -> 
             hint = "Pass it to predict of the result: merge(X).predict(X, n_clusters=…)."
         elif name != "__init__" and parameter in owner._get_param_names():
             hint = f"It is a parameter of the estimator: {owner.__name__}({parameter}=…)."
-        elif name == "__init__" and parameter in signature(owner.fit).parameters:
+        elif name in {"__init__", "partial_fit"} and parameter in signature(owner.fit).parameters:
             hint = f"Pass it to fit: fit(X, {parameter}=…)."
         elif name == "__init__" and parameter in import_module("gaussmix").GaussianMixture._get_param_names():
             hint = hint if parameter in owner._get_param_names() else "It is a parameter of GaussianMixture."

@@ -279,6 +279,8 @@ def test_invalid_groups_are_rejected(groups, options, error, match):
         ({"max_time": 1}, "fit_many does not support max_time"),
         ({"noise": True}, "fit_many does not support noise"),
         ({"label_components": {"a": [0]}}, "fit_many does not support label_components"),
+        ({"labels": [[0, 1, 0, 1]]}, "fit_many does not support labels"),
+        ({"X_error": [[1.0, 1.0]]}, "fit_many does not support X_error"),
         ({"degenerate": "drop"}, "fit_many does not support degenerate='drop'"),
         ({"means_init": [[0.0, 0.0]]}, "means_init"),
         ({"init_params": np.zeros(4, int)}, "init_params"),

@@ -125,8 +125,9 @@ def fit_many(
     >>> bool(mixtures.converged.all())
     True
     """
+    arguments: dict[str, Any] = {name: parameters.pop(name) for name in ("labels", "X_error") if name in parameters}
     template = _make_template(estimator, n_components, parameters)
-    options = find_options(template, {}, "fit_many")
+    options = find_options(template, arguments, "fit_many")
     drawn = drawn_seed(template.random_state)
     if not isinstance(template.random_state, Integral):  # one seed is drawn for all fits
         template.random_state = int(drawn[0])

@@ -47,7 +47,7 @@ _UNSUPPORTED_IN_STREAMS = (
 )  # fmt: skip
 _UNSUPPORTED_IN_FIT_MANY = (
     "posterior", "callbacks", "max_time", "checkpoint", *INITIAL_PARAMETERS, "warm_start", "noise", "verbose",
-    "degenerate='drop'", "check_maximum=True", "label_components",
+    "degenerate='drop'", "check_maximum=True", "labels", "label_components", "X_error",
 )  # fmt: skip
 
 # Pairs of names that no fit can use together, each with its error message. The first matching pair is reported.

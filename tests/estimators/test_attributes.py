@@ -281,4 +281,6 @@ def test_the_error_for_absent_labels_gives_the_reason(X, gm):
     assert reason(gm) == "the array X no longer exists"
     assert reason(gm.fit(X.tolist())) == "X was neither an array nor a data frame"
     assert reason(gm.fit(X, X_error=np.ones(3))) == "predict would need X_error"
+    with pytest.raises(AttributeError, match=r"Call predict\(X, X_error=…\) or fit_predict\(X, X_error=…\)\.$"):
+        _ = gm.labels_
     assert reason(gm.set_params(trim=0.1).fit(X)) == "predict can't leave out the rows that trim left out"

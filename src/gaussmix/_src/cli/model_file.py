@@ -63,7 +63,7 @@ class ModelFile:
         source = path_or_contents(path) if isinstance(path, str) else path
         name = describe_file(source)
         if format_by_name(name) is not None:
-            raise ValueError(f"{name} is a table, not a model. Pass the model first, and then the table.")
+            raise ValueError(f"{name} is a table, not a model. If the command needs both, pass the model first.")
         model, record = model_file.read(source)
         mixture, saved, posterior = Mixture._from_model(model), record.details.estimator, None
         if saved is not None and saved.name == BayesianGaussianMixture.__name__:

@@ -186,8 +186,11 @@ def test_fit_discards_the_state_of_partial_fit(rng):
     with pytest.raises(AttributeError, match="no attribute 'n_samples_seen_'"):
         _ = stream.n_samples_seen_
     np.testing.assert_array_equal(stream.means_, streamed().fit(rows[:100]).means_)
-    assert_same(stream.partial_fit(rows[:400]), streamed().partial_fit(rows[:400]))
-    np.testing.assert_array_equal(reloaded(streamed().fit(rows)).partial_fit(rows[:90]).n_samples_seen_, 90)
+    fitted = reloaded(streamed().fit(rows))
+    with pytest.warns(RuntimeWarning, match="partial_fit begins a new stream, which replaces the fitted mixture"):
+        assert_same(stream.partial_fit(rows[:400]), streamed().partial_fit(rows[:400]))
+    with pytest.warns(RuntimeWarning, match="pass them to partial_fit"):
+        np.testing.assert_array_equal(fitted.partial_fit(rows[:90]).n_samples_seen_, 90)
     assert not hasattr(clone(stream), "n_samples_seen_")
 
 
@@ -235,7 +238,8 @@ def test_partial_fit_starts_again_after_the_mixture_was_changed(n_rows, rng):
     assert stream.score(rows + 9) == pytest.approx(streamed().partial_fit(rows).score(rows))
     assert not hasattr(stream, "n_samples_seen_")
     stream.means_[0] = 99
-    stream.partial_fit(rows[:100])
+    with pytest.warns(RuntimeWarning, match="partial_fit begins a new stream"):
+        stream.partial_fit(rows[:100])
     assert_same(stream, streamed().partial_fit(rows[:100]))
 
 

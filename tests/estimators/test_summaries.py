@@ -362,8 +362,9 @@ def test_summary_counts_missing_values(frame, tmp_path):
 def test_summary_after_partial_fit_of_few_rows_has_the_statistics_of_a_fit(rng):
     rows = rng.normal(size=(100, 1))
     gm = GaussianMixture(2, random_state=0).fit(rows[:50])
-    for batch in (rows[:60], rows[60:]):
-        gm.partial_fit(batch, sample_weight=np.full(len(batch), 3.0))
+    with pytest.warns(RuntimeWarning, match="begins a new stream"):
+        gm.partial_fit(rows[:60], sample_weight=np.full(60, 3.0))
+    gm.partial_fit(rows[60:], sample_weight=np.full(40, 3.0))
     assert gm.tidy()["size"].sum() == pytest.approx(300)
     statistics = gm.summary().statistics
     assert statistics["log_likelihood"] == pytest.approx(300 * gm.lower_bound_, rel=1e-13)

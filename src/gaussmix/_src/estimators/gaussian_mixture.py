@@ -348,8 +348,9 @@ class GaussianMixture(LikelihoodEstimator):
         online step, `lower_bound_` is the mean log-likelihood (nats) of rows before the step that used them; recent
         rows have larger weights. `converged_`, `n_iter_` and `lower_bounds_` describe the fit to the first 65,520 rows.
 
-        `fit` discards the stream, and the first call after `fit` begins a new stream. A model file contains the stream,
-        so that the stream continues after `load`. The automatic `reg_covar` is computed from the first 65,520 rows.
+        `fit` and changes of fitted attributes discard the stream, and the next call begins a new stream. A model file
+        contains the stream, so that the stream continues after `load`. The automatic `reg_covar` is computed from the
+        first 65,520 rows.
 
         Parameters
         ----------
@@ -366,7 +367,8 @@ class GaussianMixture(LikelihoodEstimator):
 
         Warns
         -----
-        RuntimeWarning, ConvergenceWarning : as in `fit`, or if a component was frozen in the last online step.
+        RuntimeWarning, ConvergenceWarning : as in `fit`, or if a component was frozen in the last online step, or if a
+            new stream replaces a mixture that does not come from `partial_fit`.
 
         References
         ----------

@@ -34,6 +34,9 @@ from gaussmix._src.validation.rows import MIN_ROWS, RowsLike, check_source, row_
 # prevents overflow.
 MAX_STEP_FRACTION = 2.0**53
 _FOLLOWED = "Online steps followed the fit to the first rows."
+_REPLACED = (
+    "partial_fit begins a new stream, which replaces the fitted mixture. To fit its rows too, pass them to partial_fit."
+)
 
 
 def learn(estimator: Any, X: RowsLike, sample_weight: ArrayLike | None) -> None:
@@ -48,6 +51,8 @@ def learn(estimator: Any, X: RowsLike, sample_weight: ArrayLike | None) -> None:
         stream: Stream | None = vars(estimator).get("_stream")
         source = check_source(estimator, X, sample_weight, reset=stream is None, is_stream=True)
         if stream is None:
+            if "_fitted" in vars(estimator):
+                warn(_REPLACED)
             stream = Stream(source.dtype, drawn_seed(estimator.random_state))
             check_supported(family, source.n_features)
         if not np.can_cast(source.dtype, stream.dtype):

@@ -392,8 +392,9 @@ def test_compute_certificate_states_why_a_structure_has_no_certificate():
 
     certificate = certificate_of(*em_run(covariance_type=Opaque()))
     assert certificate.why_not == "there is no formula for the structure Opaque()"
-    certificate = certificate_of(*em_run(covariance_type=FactorAnalyzer(2)))
-    assert certificate.why_not == "the covariances do not determine the loadings of 2 factors"
+    for n_factors, n_features, counted in (2, D, "2 factors"), (1, 2, "1 factor"):
+        certificate = certificate_of(*em_run(rows_of(n_features), covariance_type=FactorAnalyzer(n_factors)))
+        assert certificate.why_not == f"the covariances do not determine the loadings of {counted}"
 
 
 def test_rows_whose_squares_overflow_are_not_certified_as_a_maximum():

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._src.covariances import Dense, LowRank
+from gaussmix._src.errors import counted
 from gaussmix._src.interfaces.algebra import Across, Algebra, FactorAlgebra
 from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.model import Model
@@ -151,7 +152,7 @@ def loading_jacobian(
     loadings = _loading_columns(covariances, are_equal=structure.loadings is Across.EQUAL)
     noise = _expand_columns(n, np.ones((d, 1)) if structure.is_isotropic else np.eye(d), structure.noise)
     if loadings.shape[2] + noise.shape[2] != model.family.n_parameters(model.n_components, d):
-        raise NotSmooth(f"the covariances do not determine the loadings of {n_factors} factors")
+        raise NotSmooth(f"the covariances do not determine the loadings of {counted(n_factors, 'factor')}")
     loadings, noise = np.split(block_diagonal(loadings, noise), [d * n_factors], axis=1)
     loadings = (is_free[:, None, None] * loadings).reshape(n, d, n_factors, -1)
     noise = is_free[:, None, None] * noise * (noise * ~is_at_bound[..., None]).any(axis=(0, 1))

@@ -214,7 +214,8 @@ def em_test(x: ArrayLike) -> ComponentNumberTest:
     Returns
     -------
     test : ComponentNumberTest
-        The `statistic`, in nats, and the `p_value`, which is accurate if x has at least about a hundred values.
+        The `statistic`, in nats, and the `p_value`, which is approximate for few values: for 100 normally distributed
+        values, about 6.5% of the p-values are below 0.05.
 
     Raises
     ------

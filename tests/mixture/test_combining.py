@@ -13,6 +13,7 @@ NAMES = ("a", "b", "c")
 PLAIN = ["full", "tied", "diag", "EEI", "spherical", "EII"]
 SINGULAR = Mixture([1.0], np.zeros((1, 2)), np.ones((1, 2, 2)), FAMILIES["full"])
 FLAT = Mixture([1.0], [[0.0]], [1.0], FAMILIES["spherical"])
+POINT = Mixture([0.5, 0.5], [[0.0], [1.0]], [0.0, 1.0], FAMILIES["spherical"])
 pairs = pytest.mark.parametrize(("first", "second"), [(f, s) for f in PLAIN for s in PLAIN])
 
 
@@ -210,6 +211,7 @@ def test_concatenating_a_mixture_with_itself_keeps_its_density(mixture, family, 
         (lambda m: m.convolve("1"), TypeError, "covariance must be real numbers"),
         (lambda m: m.product(m.marginal([0, 1])), ValueError, "have 2 and 3 features. They need the same"),
         (lambda m: SINGULAR.product(SINGULAR), SingularCovarianceError, "component 0"),
+        (lambda m: POINT.product(POINT), SingularCovarianceError, "component 0"),
         (lambda m: m.transform(1e154 * np.eye(3)).convolve(1.7e308), ValueError, "`covariance` are beyond the"),
         (lambda m: m.transform(1e160 * np.eye(3)), ValueError, "A x \\+ b is beyond the range of float64: rescale A"),
         (lambda m: m.transform(1e-170 * np.eye(3)), ValueError, "beyond the range of float64"),

@@ -5,7 +5,7 @@ import pytest
 from common import EPS, assert_close, univariate
 from mpmath import mp
 
-from gaussmix import FAMILIES, Mixture
+from gaussmix import FAMILIES, Mixture, SingularCovarianceError
 
 # Weights are sums of powers of 2, so that partial sums have no rounding.
 MIXTURES = {
@@ -91,3 +91,20 @@ def test_quantile_rejects_text():
 def test_quantile_rejects_mixtures_of_several_features():
     with pytest.raises(ValueError, match="quantile needs one feature, but this mixture has 2"):
         Mixture([1.0], [[0.0, 0.0]], [1.0], FAMILIES["spherical"]).quantile(0.5)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda m: m.cdf([[0.0]]),
+        lambda m: m.log_cdf([[0.0]]),
+        lambda m: m.probability([0.0], [1.0]),
+        lambda m: m.quantile(0.5),
+        lambda m: m.interval(0.5),
+        lambda m: m.modes(),
+        lambda m: m.highest_density_level(0.5),
+    ],
+)
+def test_a_variance_of_0_is_rejected(call):
+    with pytest.raises(SingularCovarianceError, match="component 0"):
+        call(univariate([0.5, 0.5], [0.0, 1.0], [0.0, 1.0]))

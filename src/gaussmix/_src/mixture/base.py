@@ -222,6 +222,7 @@ class MixtureBase:
         """Return the components as a `UnivariateMixture` if the mixture has one feature, otherwise None."""
         if self.n_features > 1:
             return None
+        _ = self.whitening  # raises SingularCovarianceError if a variance is 0
         from gaussmix._src.mixture.univariate.univariate_mixture import UnivariateMixture  # slow, as it loads SciPy
 
         return UnivariateMixture.from_model(self._model.without_noise)

@@ -68,6 +68,7 @@ def product(one: Model, other: Model) -> Model:
     component with all components of the other model come first. Raises ValueError if the mixtures are so far apart that
     rounding would destroy the weights, and `SingularCovarianceError` if a covariance is not positive definite.
     """
+    _ = one.whitening, other.whitening  # raises SingularCovarianceError
     pair = [model.covariances.to_simple_form() for model in (one, other)]
     kind = _common_form(pair)
     is_shared = all(covariances.is_shared for covariances in pair)

@@ -112,3 +112,12 @@ def test_html_sketch_draws_components_narrower_than_rounding(n_features):
     svg_of(actual)
     assert "nan" not in actual
     assert "inf" not in actual
+
+
+@pytest.mark.parametrize("n_features", [1, 2])
+def test_html_shows_components_of_variance_0(n_features):
+    means = np.array([[3.0] * n_features, [1.0] * n_features])
+    actual = Mixture([0.5, 0.5], means, [0.0, 1.0], FAMILIES["spherical"])._repr_html_()
+    svg_of(actual)
+    assert "3 ± 0<" in actual
+    assert "nan" not in actual

@@ -121,6 +121,7 @@ def _curves(mixture: MixtureBase, drawn: Indices) -> tuple[str, str]:
     box = None if mixture.noise is None or mixture.noise.bounds is None else mixture.noise.bounds
     ends = _range((means - 3.5 * deviations)[:, None], (means + 3.5 * deviations)[:, None], box)
     low, high = (end[0] for end in ends)
+    deviations = np.maximum(deviations, np.finfo(np.float64).eps * (high - low))  # a variance of 0 becomes a thin peak
     nearby = means[:, None] + deviations[:, None] * np.linspace(-3.5, 3.5, 29)
     x = np.unique(np.concatenate([np.linspace(low, high, 161), nearby.ravel()]))
     z = np.clip((x - means[:, None]) / deviations[:, None], -MAX_DRAWN_DEVIATIONS, MAX_DRAWN_DEVIATIONS)

@@ -48,7 +48,7 @@ def mean_and_deviation(means: Array, deviations: Array) -> list[str]:
     If the standard deviations or means span many orders of magnitude, each sd has three significant digits instead.
     """
     smallest, largest = float(deviations.min()), float(deviations.max())
-    decimals = max(0, 2 - floor(log10(smallest)))
+    decimals = max(0, 2 - floor(log10(smallest or 1.0)))
     pairs = list(zip(means, deviations, strict=True))
     if largest < 100 * smallest and max(largest, float(np.abs(means).max())) < 1e7 and decimals <= 7:
         return [f"{mean:.{decimals}f} ± {sd:.{decimals}f}" for mean, sd in pairs]
@@ -56,7 +56,7 @@ def mean_and_deviation(means: Array, deviations: Array) -> list[str]:
 
 
 def _with_own_digits(mean: float, sd: float) -> str:
-    beyond = floor(log10(abs(mean)) - log10(sd)) if abs(mean) > sd else 0
+    beyond = floor(log10(abs(mean)) - log10(sd)) if abs(mean) > sd > 0 else 0
     return f"{mean:.{min(3 + beyond, 15)}g} ± {sd:.3g}"
 
 

@@ -70,6 +70,8 @@ def test_predictive_log_density_is_joint_minus_marginal_log_density(rng):
         np.testing.assert_allclose(predictive.log_density(Y), each, rtol=1e-9)
         joint, known = regressor.mixture_.log_density(np.c_[X, Y]), regressor.mixture_.marginal([0, 1]).log_density(X)
         np.testing.assert_allclose(predictive.log_density(Y), joint - known, rtol=1e-8, atol=1e-8)
+        for far in ([1e200, 0.0], [1e308, 1e308], [-1e308, 1e308]):
+            np.testing.assert_array_equal(predictive.log_density([far] * 60), predictive[0].log_density([far])[0])
     with pytest.raises(ValueError, match=r"y has shape \(60,\), but there are 60 rows with 2 targets"):
         predictive.log_density(Y[:, 0])
     with pytest.raises(ValueError, match=r"y has shape \(5, 2\), but there are 60 rows with 2 targets"):

@@ -12,6 +12,7 @@ from scipy.special import ndtr, ndtri
 
 from gaussmix._src.checks import check_finite, check_probabilities
 from gaussmix._src.covariances import Covariances
+from gaussmix._src.engines import complete_engine
 from gaussmix._src.errors import counted
 from gaussmix._src.families.base import Family
 from gaussmix._src.interfaces.block import Block
@@ -22,6 +23,7 @@ from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.mixture.parts.conditioning import Conditional
 from gaussmix._src.mixture.parts.expectations import MAX_VALUES_AT_ONCE
 from gaussmix._src.mixture.univariate.univariate_mixture import increasing_roots
+from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, Indices, Rows
 from gaussmix._src.numerics.elementary import log
 from gaussmix._src.numerics.rows import patterns
@@ -96,11 +98,11 @@ class PredictiveDistribution:
         if n_targets > 1:  # the labels of a Series are not names of targets
             check_order(y, self.names, "y")
         values = values.reshape(n_rows, n_targets)
-        whitening = self._each.whitening
-        log_joint = log(self.weights) + whitening.log_abs_det - 0.5 * n_targets * LOG_2PI
+        log_joint, engine, origin = log(self.weights), complete_engine(), np.zeros((1, n_targets))
         for component in range(n_components):
-            whitened = whitening.whiten(component, values - self.means[:, component])
-            log_joint[:, component] -= 0.5 * np.einsum("nt,nt->n", whitened, whitened)
+            one = Model(np.ones(1), origin, self._each.take([component]), self.family)
+            offsets = Block(0, values - self.means[:, component])
+            log_joint[:, component] += engine.log_density(offsets, one.parameters)
         return np.asarray(np.logaddexp.reduce(log_joint, axis=1))
 
     def quantiles(self, p: ArrayLike) -> Array:

@@ -220,6 +220,13 @@ def test_from_torch_and_from_cuvs_give_the_same_density(name, rng):
     np.testing.assert_array_equal(mixtures[0].log_density(rows), mixtures[1].log_density(rows))
 
 
+@pytest.mark.parametrize("structure", ["full", "tied"])
+def test_the_constructor_rejects_a_covariance_that_is_not_symmetric(structure):
+    covariances = np.broadcast_to([[2.0, 1.0], [0.2, 2.0]], FAMILIES[structure].shape(1, 2))
+    with pytest.raises(ValueError, match=r"^Not a valid mixture: a covariance matrix is not symmetric\.$"):
+        Mixture([1.0], [[0.0, 0.0]], covariances, FAMILIES[structure])
+
+
 def test_from_torch_and_from_cuvs_reject_invalid_input():
     with pytest.raises(TypeError, match=r"GaussianMixture has no component_probs: pass a fitted .* of torchgmm"):
         Mixture.from_torch(Theirs())

@@ -173,16 +173,18 @@ def invalid_reason(
     total = weights.sum() + (0.0 if noise is None else noise.weight)
     if abs(total - 1) > SUM_TOLERANCE:
         return f"its weights sum to {total:.7g}, not to 1{'' if noise is None else ', including the noise'}"
-    if not is_factored:
-        return None
     with np.errstate(all="ignore"):
-        return invalid_matrix_reason(family.covariances(covariances, *means.shape), noun)
+        return invalid_matrix_reason(family.covariances(covariances, *means.shape), noun, is_factored=is_factored)
 
 
-def invalid_matrix_reason(covariances: Covariances, noun: str = "covariance") -> str | None:
-    """Return why Gaussians with these covariances have no density, for the end of a sentence; None if they have one."""
+def invalid_matrix_reason(
+    covariances: Covariances, noun: str = "covariance", *, is_factored: bool = True
+) -> str | None:
+    """Return why covariances are not symmetric or, if `is_factored`, not positive definite; None if they are valid."""
     if covariances.is_matrix and not is_symmetric(covariances.array):
         return f"a {noun} matrix is not symmetric"
+    if not is_factored:
+        return None
     try:
         usable = np.isfinite(covariances.whitening.log_abs_det).all()
     except SingularCovarianceError as error:

@@ -232,7 +232,14 @@ def test_sums_in_float32_add_the_sums_of_leaves(rng, monkeypatch):
 
 def test_numpy_functions_on_device_arrays_respect_their_arguments(rng):
     rows = rng.normal(size=(3, 4))
-    for call in (lambda a: np.concatenate([a, a], axis=1), lambda a: np.take(a, [0, 2], axis=1), np.multiply.reduce):
+    for call in (
+        lambda a: np.concatenate([a, a], axis=1),
+        lambda a: np.concatenate([a, a], 1),
+        lambda a: np.take(a, np.array([0, 2]), axis=1),
+        lambda a: np.take(a, [0, 2], axis=0),
+        lambda a: np.where(a > 0),
+        np.multiply.reduce,
+    ):
         np.testing.assert_array_equal(call(device_array.DeviceArray(to_strict(rows))), call(rows))
 
 

@@ -124,11 +124,12 @@ class DeviceArray(NDArrayOperatorsMixin):
         return getattr(ufunc, method)(*_on_host(inputs), **options)
 
     def __array_function__(self, function: Any, types: Any, arguments: Any, options: Any) -> Any:
-        if function is np.take and isinstance(arguments[0], DeviceArray) and options == {"axis": 0}:
+        is_first, n_arguments = isinstance(arguments[0], DeviceArray), len(arguments)
+        if function is np.take and is_first and isinstance(arguments[1], np.ndarray) and options == {"axis": 0}:
             return arguments[0].take(arguments[1])
-        if function is np.concatenate and not options:
+        if function is np.concatenate and n_arguments == 1 and not options:
             return concatenated(arguments[0])
-        if function is np.where and isinstance(arguments[0], DeviceArray):
+        if function is np.where and is_first and n_arguments == 3:
             condition, *others = (
                 each.values if isinstance(each, DeviceArray) else self.send(each) for each in arguments
             )

@@ -214,8 +214,7 @@ def em_test(x: ArrayLike) -> ComponentNumberTest:
     Returns
     -------
     test : ComponentNumberTest
-        The `statistic`, in nats, and the `p_value`, which is approximate for few values: for 100 normally distributed
-        values, about 6.5% of the p-values are below 0.05.
+        The `statistic`, in nats, and the `p_value`, which is accurate if x has at least about a hundred values.
 
     Raises
     ------

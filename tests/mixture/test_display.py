@@ -115,9 +115,12 @@ def test_html_sketch_draws_components_narrower_than_rounding(n_features):
 
 
 @pytest.mark.parametrize("n_features", [1, 2])
-def test_html_shows_components_of_variance_0(n_features):
-    means = np.array([[3.0] * n_features, [1.0] * n_features])
-    actual = Mixture([0.5, 0.5], means, [0.0, 1.0], FAMILIES["spherical"])._repr_html_()
+@pytest.mark.parametrize("variances", [[0.0, 1.0], [0.0, 0.0]])
+@pytest.mark.parametrize("mean", ["0", "12345.7"])
+def test_html_shows_components_of_variance_0(n_features, variances, mean):
+    means = np.full((2, n_features), float(mean))
+    actual = Mixture([0.5, 0.5], means, variances, FAMILIES["spherical"])._repr_html_()
     svg_of(actual)
-    assert "3 ± 0<" in actual
+    assert f"{mean} ± 0<" in actual
     assert "nan" not in actual
+    assert "inf" not in actual

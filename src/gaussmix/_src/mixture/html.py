@@ -151,7 +151,8 @@ def _range(low: Array, high: Array, box: Array | None) -> tuple[Array, Array]:
     """Return the smallest and the largest value that the picture shows of each feature."""
     ends = low.min(axis=0), high.max(axis=0)
     low, high = ends if box is None else (np.minimum(ends[0], box[0]), np.maximum(ends[1], box[1]))
-    return low, np.maximum(high, np.nextafter(low, np.inf))  # far from 0, rounding may make low and high equal
+    above = np.maximum(np.nextafter(low, np.inf), low + 1e-100)
+    return low, np.where(high > low, high, above)  # far from 0, or if variances are 0, low and high may be equal
 
 
 def _rectangle(corners: Array) -> str:

@@ -56,7 +56,9 @@ def mean_and_deviation(means: Array, deviations: Array) -> list[str]:
 
 
 def _with_own_digits(mean: float, sd: float) -> str:
-    beyond = floor(log10(abs(mean)) - log10(sd)) if abs(mean) > sd > 0 else 0
+    if sd == 0:
+        return f"{mean:.6g} ± 0"
+    beyond = floor(log10(abs(mean)) - log10(sd)) if abs(mean) > sd else 0
     return f"{mean:.{min(3 + beyond, 15)}g} ± {sd:.3g}"
 
 

@@ -227,6 +227,16 @@ def test_the_constructor_rejects_a_covariance_that_is_not_symmetric(structure):
         Mixture([1.0], [[0.0, 0.0]], covariances, FAMILIES[structure])
 
 
+def test_the_constructor_accepts_the_rounding_of_singular_matrices(rng):
+    rotation = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    singular = rotation @ np.diag([1.0, 0.0, 0.0]) @ rotation.T
+    turned = rotation.T @ singular @ rotation
+    assert (turned != turned.T).any()
+    np.testing.assert_array_equal(
+        Mixture([1.0], np.zeros((1, 3)), turned[None], FAMILIES["full"]).covariances[0], turned
+    )
+
+
 def test_from_torch_and_from_cuvs_reject_invalid_input():
     with pytest.raises(TypeError, match=r"GaussianMixture has no component_probs: pass a fitted .* of torchgmm"):
         Mixture.from_torch(Theirs())

@@ -181,7 +181,7 @@ def invalid_matrix_reason(
     covariances: Covariances, noun: str = "covariance", *, is_factored: bool = True
 ) -> str | None:
     """Return why covariances are not symmetric or, if `is_factored`, not positive definite; None if they are valid."""
-    if covariances.is_matrix and not is_symmetric(covariances.array):
+    if covariances.is_matrix and not is_symmetric(covariances.array, may_be_singular=not is_factored):
         return f"a {noun} matrix is not symmetric"
     if not is_factored:
         return None

@@ -44,9 +44,14 @@ def below_diagonal(n: int) -> tuple[Indices, Indices]:
     return rows, columns
 
 
-def is_symmetric(matrices: Array, tolerance: float = 1e-8) -> bool:
-    """Return whether matrices (…, d, d) are symmetric up to `tolerance` times the product of standard deviations."""
+def is_symmetric(matrices: Array, tolerance: float = 1e-8, *, may_be_singular: bool = False) -> bool:
+    """Return whether matrices (…, d, d) are symmetric up to `tolerance` times the product of standard deviations.
+
+    If matrices may be singular, the largest standard deviation is used instead, because rounding depends on it.
+    """
     scale = np.sqrt(np.abs(np.diagonal(matrices, axis1=-2, axis2=-1)))
+    if may_be_singular:
+        scale = np.broadcast_to(scale.max(axis=-1, keepdims=True), scale.shape)
     allowed = tolerance * scale[..., :, None] * scale[..., None, :]
     return bool((np.abs(matrices - matrices.swapaxes(-1, -2)) <= allowed).all())
 

@@ -208,7 +208,7 @@ class GaussianMixture(LikelihoodEstimator):
     converged_ : bool, whether the run with the highest likelihood met the tolerance `tol`
     outcome_ : Outcome
         How the fit ended: the reason, whether a maximum was reached, how many starts agree, what the search gained, and
-        which components collapsed or are held up by `reg_covar`.
+        which components collapsed or are kept from collapsing by `reg_covar`; see `gaussmix.Outcome`.
     n_iter_ : int
         Number of EM steps over all rows in the best run. After a split-and-merge search, `n_iter_` is often 2, because
         the search ends close to a maximum. Steps on a sample (see `max_iter`), which has about 65,520 rows, are not

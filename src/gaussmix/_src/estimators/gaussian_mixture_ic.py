@@ -171,8 +171,8 @@ class GaussianMixtureIC(LikelihoodEstimator):
     loadings_, noise_variances_ : same as in `GaussianMixture`, if the best structure has factors
     converged_, n_iter_, lower_bound_, lower_bounds_, n_parameters_ : same as in `GaussianMixture`, for the best mixture
     outcome_ : Outcome
-        How the fit of the best mixture ended. In addition, `reason` gives the number of
-        candidates that were not started, and `diagnostics` names columns that made candidates fail.
+        How the fit of the best mixture ended. In addition, `reason` gives the number of candidates that were not
+        started, and `diagnostics` names columns that made candidates fail.
     cutoff_ : float
         Log density (nats) below which `trim` left rows out, as in `GaussianMixture`; this attribute exists only with
         `trim`.

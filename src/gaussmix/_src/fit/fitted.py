@@ -195,6 +195,9 @@ class Outcome:
         return _NOT_MAXIMUM_SENTENCE if self.is_maximum is False and _NO_MAX_REASON not in self.reason else None
 
 
+Outcome.__module__ = "gaussmix"  # users import the class from `gaussmix`
+
+
 def _count_runs_at_best(best: BestRun, tolerance: float) -> int:
     """Return the number of runs, including the best run, that may approach the same maximum as the best run."""
     trace = best.final_state.trace

@@ -103,10 +103,10 @@ class Monitor(FitOption):
             self._fit_task = CallbackTask.from_fit(self.estimator, X, y, sample_weight, n_parts, max_parts)
         if self._has_callbacks or self._max_time is not None:
             stopping = replace(stopping, deadline=self._deadline, is_watched=True)
-        plan = replace(plan, stopping=stopping, stop_reason=self._stop_reason, skip_reasons=self._skip_reasons)
-        return replace(plan, report_progress=self._print_message)
+        plan = replace(plan, stopping=stopping, skip_reasons=self._skip_reasons)
+        return replace(plan, find_stop_reason=self._find_stop_reason, report_progress=self._print_message)
 
-    def _stop_reason(self) -> StopReason | None:
+    def _find_stop_reason(self) -> StopReason | None:
         """Return the reason why no further EM run may begin; None if a further run may begin."""
         if self._was_stopped:
             return StopReason.STOPPED

@@ -114,7 +114,7 @@ class Plan:
     may_search : whether the initialisation "auto" may run a split-and-merge search.
     has_sample_fit : whether EM may first run on the sample of rows that is used for initialisation.
     can_run_in_core : whether one call of the C++ core may compute the first state of a run or make the whole run.
-    stop_reason : function that returns the reason why no further run may begin; None if a further run may begin.
+    find_stop_reason : function that returns the reason why no further run may begin; None if a further run may begin.
     skip_reasons : map from each candidate to the reason for skipping its runs; a single fit has the key None.
     report_progress : function that is called with messages about work before the first EM step of the run.
     n_candidates : in a model selection, the number of candidates; otherwise None.
@@ -135,7 +135,7 @@ class Plan:
     may_search: bool = True
     has_sample_fit: bool = True
     can_run_in_core: bool = True
-    stop_reason: Callable[[], StopReason | None] = lambda: None
+    find_stop_reason: Callable[[], StopReason | None] = lambda: None
     skip_reasons: dict[int | None, StopReason] = field(default_factory=dict)
     report_progress: Callable[[str], object] = report_nothing
     n_candidates: int | None = None

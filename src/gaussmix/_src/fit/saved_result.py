@@ -64,8 +64,7 @@ def _check_results(results: Mapping[str, list[Any]], best_index: int | None) -> 
 
 def read_records(cls: type[Record], table: Any) -> list[Record]:
     """Return records from a table with one column per field; raise TypeError or ValueError for an invalid record."""
-    hints = {name: kind for name, kind in get_type_hints(cls).items() if name not in _UNTABLED_FIELDS}
-    kinds = {name: get_args(kind) or (kind,) for name, kind in hints.items()}
+    kinds = {name: get_args(kind) or (kind,) for name, kind in _tabled_fields(cls).items()}
     # A file may lack fields that have a default, because such fields may be newer than the file.
     needed = kinds.keys() - {name for name in kinds if hasattr(cls, name)}
     if not isinstance(table, dict) or not needed <= table.keys() <= kinds.keys():
@@ -96,8 +95,13 @@ def _read_record(cls: type[Record], table: Any) -> Record:
 
 def _records_to_table(records: Sequence[Any], cls: type) -> dict[str, list[Any]]:
     """Convert records to a table for a model file, with one column per field of a record."""
-    names = [name for name in get_type_hints(cls) if name not in _UNTABLED_FIELDS]
-    return {name: [getattr(each, name) for each in records] for name in names}
+    return {name: [getattr(each, name) for each in records] for name in _tabled_fields(cls)}
+
+
+def _tabled_fields(cls: type) -> dict[str, Any]:
+    """Return the types of the fields of a record that its table contains, by their names."""
+    types = get_type_hints(cls, globals())  # because `Outcome.__module__` is "gaussmix", which lacks `Diagnosis`
+    return {name: kind for name, kind in types.items() if name not in _UNTABLED_FIELDS}
 
 
 def _unchanged(value: Any) -> Any:

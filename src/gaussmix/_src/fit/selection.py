@@ -162,7 +162,7 @@ class Selection:
                     max_gain = max(max_gain, _criterion_value(before, criterion) - _criterion_value(higher, criterion))
                     results[result.candidate] = higher
             fits._make_monotone(results)
-        why = self.plan.stop_reason() or StopReason.TIME_LIMIT
+        why = self.plan.find_stop_reason() or StopReason.TIME_LIMIT
         self.plan.skip_reasons.update(dict.fromkeys(range(len(self.candidates)), why))
 
     def _possible_winners(self, results: dict[Candidate, Result], criterion: str, max_gain: float) -> set[Candidate]:
@@ -248,7 +248,7 @@ class Selection:
         n_rows = problem.data.raw_source.row_totals.n_positive
         if failure is None and candidate.n_components > n_rows:
             failure = Failure(FailureKind.NOT_ENOUGH_ROWS, details=str(n_rows))
-        stop_reason = self.plan.stop_reason()
+        stop_reason = self.plan.find_stop_reason()
         if stop_reason and failure is None and (stop_reason is StopReason.STOPPED or self._has_fit.is_set()):
             failure = Failure(_SKIP_FAILURES[stop_reason])
         if failure is not None:
@@ -279,7 +279,7 @@ class Selection:
         ends = []
         for result in results:
             is_below = highest is not None and _log_likelihood(result) < _log_likelihood(highest)
-            if highest is not None and is_below and self.plan.stop_reason() is None:
+            if highest is not None and is_below and self.plan.find_stop_reason() is None:
                 result = self._refit_from_fewer(result, highest, should_stop)
             if highest is None or _log_likelihood(result) > _log_likelihood(highest):
                 highest = result

@@ -15,7 +15,7 @@ namespace gaussmix {
 namespace {
 
 // A component is flat along an axis if its variance is below this fraction of the variance of all components.
-constexpr double kMinAxisVariance = 1e-6;
+constexpr double kMinRelativeAxisVariance = 1e-6;
 
 // Limits of sweeps over the shared axes of more than kExactFeatures features, in updates of given covariances. Exact
 // axes would need hundreds of sweeps per update, which would take most of the time of a fit, but the next update
@@ -198,7 +198,7 @@ struct Update {
         const double total = sum(scatter.mass, n_components);
         for (Index k = 0; k < n_components; ++k) {
             const auto is_flat = [&](Index j) {
-                return spectra[k * d + j] * total < kMinAxisVariance * (pooled[j] * scatter.mass[k]);
+                return spectra[k * d + j] * total < kMinRelativeAxisVariance * (pooled[j] * scatter.mass[k]);
             };
             bool has_flat_axis = false;
             for (Index j = 0; j < d; ++j) has_flat_axis = has_flat_axis || is_flat(j);

@@ -281,8 +281,11 @@ class _ManyFits:
             notes |= self._notes(in_core, means, covariances, family)
         for index, single in sorted(self.singles.items()):
             key, estimator = self.groups.keys[index], single.estimator
-            if estimator is None or (width := estimator.n_features_in_) != n_features:
-                errors[key] = single.error if estimator is None else width_sentence(width, n_features)
+            if estimator is None:
+                errors[key] = single.error
+                continue
+            if estimator.n_features_in_ != n_features:
+                errors[key] = width_sentence(estimator.n_features_in_, n_features)
                 continue
             mixture = estimator.mixture_
             weights[index], means[index], covariances[index, ...] = mixture.weights, mixture.means, mixture.covariances

@@ -168,7 +168,7 @@ def loading_jacobian(
 
 
 def _loading_columns(covariances: LowRank, *, are_equal: bool) -> Array:
-    """Return the changes (n, n_features × n_factors, …) of the loadings by their coordinates, without rotations.
+    """Return the derivatives (n, n_features × n_factors, n_free) of the loadings by free coordinates, not rotations.
 
     Raises `NotSmooth` if the loadings of a factor are almost 0. `are_equal` states whether components share loadings.
     """

@@ -166,6 +166,7 @@ USAGE = [  # commands, and a part of their error message
     ("sample m.gmm", "-n"),
     ("sample m.gmm -n 0", "-n"),
     ("sample m.gmm -n 1e3", "Invalid value for '-n': '1e3' is not an integer."),
+    ("fit input.csv --jobs x", "'--jobs': 'x' is not an integer."),
     ("sample m.gmm -n 1 -o m.gmm", "m.gmm"),
     ("sample m.gmm -n 1 --json --to npy", "--json"),
     ("sample m.gmm -n 3 --to npy -o out.csv.zst", "out.csv.zst"),

@@ -187,9 +187,9 @@ def test_fit_discards_the_state_of_partial_fit(rng):
         _ = stream.n_samples_seen_
     np.testing.assert_array_equal(stream.means_, streamed().fit(rows[:100]).means_)
     fitted = reloaded(streamed().fit(rows))
-    with pytest.warns(RuntimeWarning, match="partial_fit begins a new stream, which replaces the fitted mixture"):
+    with pytest.warns(RuntimeWarning, match="partial_fit begins a new stream and replaces the mixture"):
         assert_same(stream.partial_fit(rows[:400]), streamed().partial_fit(rows[:400]))
-    with pytest.warns(RuntimeWarning, match="pass them to partial_fit"):
+    with pytest.warns(RuntimeWarning, match="pass them to partial_fit first"):
         np.testing.assert_array_equal(fitted.partial_fit(rows[:90]).n_samples_seen_, 90)
     assert not hasattr(clone(stream), "n_samples_seen_")
 

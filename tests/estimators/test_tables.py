@@ -217,7 +217,7 @@ def test_errors_for_unsupported_objects_explain_how_to_make_a_table():
     for X, name in (set(pairs), "set"), ((pair for pair in pairs), "generator"):
         with pytest.raises(TypeError, match=rf"Input X is of type {name}, not a table.*: list\(X\)"):
             GaussianMixture().fit(X)
-    with pytest.raises(TypeError, match=r"If X yields tables, pass each one to partial_fit\.$"):
+    with pytest.raises(TypeError, match=r"If X yields tables, pass each to GaussianMixture\.partial_fit\.$"):
         GaussianMixture().fit(iter([np.zeros((2, 2))]))
     with pytest.raises(TypeError, match=r"Input X is an open file\. Pass the path of the file"):
         GaussianMixture().fit(StringIO("1,2\n3,4\n"))

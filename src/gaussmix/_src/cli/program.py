@@ -143,7 +143,7 @@ def _report(error: BaseException, command: click.Command | None) -> int:
             several = repr(os.path.join(os.path.dirname(first), f"*{os.path.splitext(first)[1]}"))
             error = click.UsageError(f"{first} is one file too many: name several by a pattern in quotes, {several}.")
         sentence = re.sub(r"(?<!\?)\)$", ").", " ".join(error.format_message().split()))
-        sentence = sentence.replace("a valid integer range", "an integer")  # click's name of a bounded integer
+        sentence = re.sub("a valid integer( range)?", "an integer", sentence)  # a range is a bounded integer
         click.echo(f"gaussmix: {sentence} See '{name} --help'.", err=True)
         return EXIT_USAGE
     if isinstance(error, OSError) and error.errno == errno.EPIPE:

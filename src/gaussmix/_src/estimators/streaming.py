@@ -35,7 +35,8 @@ from gaussmix._src.validation.rows import MIN_ROWS, RowsLike, check_source, row_
 MAX_STEP_FRACTION = 2.0**53
 _FOLLOWED = "Online steps followed the fit to the first rows."
 _REPLACED = (
-    "partial_fit begins a new stream, which replaces the fitted mixture. To fit its rows too, pass them to partial_fit."
+    "partial_fit begins a new stream and replaces the mixture, because the mixture was fitted by fit or was changed. "
+    "To fit earlier rows too, pass them to partial_fit first."
 )
 
 

@@ -23,10 +23,9 @@ def predict_labels(estimator: Any) -> NDArray[np.int64]:
         if X is not None:
             X, why = _unchanged_rows(estimator, X, source), "the array X has been changed"
     if X is None:
-        rows = "X, X_error=…" if "X_error" in why else "X"
         raise AttributeError(
             f"{type(estimator).__name__} has no labels_, because a fit does not store X, and {why}. "
-            f"Call predict({rows}) or fit_predict({rows})."
+            "Call predict or fit_predict with these rows."
         )
     labels: NDArray[np.int64] = estimator.predict(X)
     return labels

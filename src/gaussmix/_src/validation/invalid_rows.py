@@ -60,7 +60,7 @@ def _check_is_table(X: Any) -> None:
     if hasattr(getattr(X, "read", None), "__name__"):
         raise ParameterTypeError("Input X is an open file. Pass the path of the file instead.") from None
     if isinstance(X, Set | Iterator):
-        batches = " If X yields tables, pass each one to partial_fit." if isinstance(X, Iterator) else ""
+        batches = " If X yields tables, pass each to GaussianMixture.partial_fit." if isinstance(X, Iterator) else ""
         raise ParameterTypeError(
             f"Input X is of type {type(X).__name__}, not a table. Convert it to a list of rows: list(X).{batches}"
         ) from None

@@ -14,13 +14,13 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34770,
-    "cpp": 14055,
-    "tests": 34445,
+    "src": 34794,
+    "cpp": 14042,
+    "tests": 34539,
     "bench": 2664,
     "tools": 626,
     "files": 1011,
-    "inner imports of tests": 343,
+    "inner imports of tests": 344,
     "monkeypatched names": 104,
 }
 PUBLIC = {"anndata", "export", "extend", "patched", "plot", "spark", "testing"}  # modules that users import from

@@ -14,7 +14,7 @@ from gaussmix._src.families.base import Family
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.interfaces.whitening.base import Whitening
 from gaussmix._src.noise_component import NoiseComponent
-from gaussmix._src.numerics.arrays import Array, Indices, frozen, is_symmetric
+from gaussmix._src.numerics.arrays import FLOAT32_ASYMMETRY, Array, Indices, frozen, is_symmetric
 from gaussmix._src.numerics.threads import cached_property
 
 # Tolerance of the sum of weights, for weights typed with seven digits; weights from EM sum to 1 within K·ε.
@@ -173,18 +173,23 @@ def invalid_reason(
     total = weights.sum() + (0.0 if noise is None else noise.weight)
     if abs(total - 1) > SUM_TOLERANCE:
         return f"its weights sum to {total:.7g}, not to 1{'' if noise is None else ', including the noise'}"
-    with np.errstate(all="ignore"):
-        return invalid_matrix_reason(family.covariances(covariances, *means.shape), noun, is_factored=is_factored)
-
-
-def invalid_matrix_reason(
-    covariances: Covariances, noun: str = "covariance", *, is_factored: bool = True
-) -> str | None:
-    """Return why covariances are not symmetric or, if `is_factored`, not positive definite; None if they are valid."""
-    if covariances.is_matrix and not is_symmetric(covariances.array, may_be_singular=not is_factored):
-        return f"a {noun} matrix is not symmetric"
     if not is_factored:
-        return None
+        is_asymmetric = family.kind.is_matrix and _is_asymmetric(covariances)
+        return f"a {noun} matrix is not symmetric" if is_asymmetric else None
+    with np.errstate(all="ignore"):
+        return invalid_matrix_reason(family.covariances(covariances, *means.shape), noun)
+
+
+def _is_asymmetric(matrices: Array) -> bool:
+    """Return whether matrices (…, d, d), which may be singular, are less symmetric than after rounding to float32."""
+    largest = np.abs(matrices).max(axis=(-2, -1), keepdims=True)
+    return bool((np.abs(matrices - matrices.swapaxes(-1, -2)) > FLOAT32_ASYMMETRY * largest).any())
+
+
+def invalid_matrix_reason(covariances: Covariances, noun: str = "covariance") -> str | None:
+    """Return why Gaussians with these covariances have no density, for the end of a sentence; None if they have one."""
+    if covariances.is_matrix and not is_symmetric(covariances.array):
+        return f"a {noun} matrix is not symmetric"
     try:
         usable = np.isfinite(covariances.whitening.log_abs_det).all()
     except SingularCovarianceError as error:

@@ -14,13 +14,12 @@ from gaussmix._src.covariances import Covariances, Dense, LowRank
 from gaussmix._src.errors import ParameterTypeError
 from gaussmix._src.families.base import Family, family_named, unconstrained
 from gaussmix._src.model import Model, invalid_reason
-from gaussmix._src.numerics.arrays import Array, copied, is_symmetric
+from gaussmix._src.numerics.arrays import FLOAT32_ASYMMETRY, Array, copied, is_symmetric
 
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
 
 _FITTED = ("covariance_type", "weights_", "means_", "covariances_")
-_OF_FLOAT32 = 1e-4  # relative asymmetry of a matrix above which rounding errors of float32 cannot be the reason
 _OF_TORCH = ("covariance_type", "component_probs", "means", "precisions_cholesky")
 
 
@@ -107,7 +106,7 @@ def from_cuvs(weights: ArrayLike, means: ArrayLike, covariances: ArrayLike, cova
             f"covariance_type={covariance_type!r}."
         )
     matrices = flat.reshape(shape)
-    if family.kind.is_matrix and np.isfinite(matrices).all() and not is_symmetric(matrices, _OF_FLOAT32):
+    if family.kind.is_matrix and np.isfinite(matrices).all() and not is_symmetric(matrices, FLOAT32_ASYMMETRY):
         _check("a covariance is not symmetric")
     return from_parameters(_scaled(proportions), centres, _symmetric(family, matrices), None, family)
 

@@ -181,7 +181,7 @@ def invalid_reason(
 
 
 def _is_asymmetric(matrices: Array) -> bool:
-    """Return whether matrices (…, d, d), which may be singular, are less symmetric than after rounding to float32."""
+    """Return whether matrices (…, d, d), possibly singular, differ from their transposes beyond float32 rounding."""
     largest = np.abs(matrices).max(axis=(-2, -1), keepdims=True)
     return bool((np.abs(matrices - matrices.swapaxes(-1, -2)) > FLOAT32_ASYMMETRY * largest).any())
 

@@ -78,6 +78,19 @@ def test_predictive_log_density_is_joint_minus_marginal_log_density(rng):
         predictive.log_density(Y[:5])
 
 
+def test_predictive_log_density_includes_components_whose_weight_underflows(rng):
+    regime = np.repeat([0.0, 60.0], 50)
+    X, y = regime + rng.normal(size=100), regime / 6 + rng.normal(size=100)
+    regressor = GaussianMixtureRegressor(2, covariance_type="diag", random_state=0).fit(X[:, None], y)
+    predictive, joint = regressor.predict_mixture(X[:, None]), regressor.mixture_
+    assert (predictive.weights.min(axis=1) == 0).all()
+    swapped = 10.0 - y  # y in the regime that x is not in
+    expected = joint.log_density(np.c_[X, swapped]) - joint.marginal([0]).log_density(X[:, None])
+    np.testing.assert_allclose(predictive.log_density(swapped), expected, rtol=1e-9)
+    distant = regressor.predict_mixture([[-1e200]])  # log γ(x) is −∞ up to rounding
+    assert distant.log_density([1e200])[0] == distant[0].log_density([[1e200]])[0]
+
+
 def test_predictions_have_the_shape_of_y(v_shaped):
     X, y = v_shaped
     one_target = GaussianMixtureRegressor(2, random_state=0).fit(X, y)

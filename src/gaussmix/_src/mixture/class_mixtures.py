@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._src.engines.base import Engine
-from gaussmix._src.engines.complete.distant import distant_log_odds
+from gaussmix._src.engines.complete.distant import component_log_odds
 from gaussmix._src.families.base import is_separate
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.mixture.missing_values import density_p_value
@@ -69,19 +69,13 @@ class ClassMixtures:
         return [Mixture._from_model(part, self.mixture.feature_names) for part in parts]
 
     def log_odds(self, block: Block, engine: Engine[Any]) -> Array:
-        """Return log p(x, c) for each row x and class c, plus a constant per row, (n_rows, n_classes), in nats.
-
-        The constant is 0, except for rows that are so far from all means that rounding errors would otherwise hide the
-        difference between the log densities of the classes.
-        """
+        """Return log p(x, c) plus a constant per row, (n_rows, n_classes), in nats, from `component_log_odds`."""
         first = np.searchsorted(self.component_class, np.arange(self.component_class[-1] + 1))
         result, parameters = np.empty((block.n_rows, len(first))), self.mixture.parameters
         for part in block.on_host().split():
-            log_density = engine.component_log_density(part, parameters)
-            distant, distant_odds = distant_log_odds(part, parameters, engine.log_density)
-            log_density[distant] = distant_odds
             indices = slice(part.first_row - block.first_row, part.row_slice.stop - block.first_row)
-            result[indices] = np.logaddexp.reduceat(log_density, first, axis=1)
+            log_odds = component_log_odds(part, parameters, engine)
+            result[indices] = np.logaddexp.reduceat(log_odds, first, axis=1)
         return result
 
     def log_probability(self, block: Block, engine: Engine[Any]) -> Array:

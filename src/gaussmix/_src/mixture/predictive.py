@@ -20,12 +20,11 @@ from gaussmix._src.interfaces.parameters import LOG_2PI
 from gaussmix._src.mixture.features import check_order, names_at
 from gaussmix._src.mixture.missing_values import Filling
 from gaussmix._src.mixture.mixture import Mixture
-from gaussmix._src.mixture.parts.conditioning import Conditional
 from gaussmix._src.mixture.parts.expectations import MAX_VALUES_AT_ONCE
 from gaussmix._src.mixture.univariate.univariate_mixture import increasing_roots
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, Indices, Rows
-from gaussmix._src.numerics.elementary import log
+from gaussmix._src.numerics.elementary import exponential
 from gaussmix._src.numerics.rows import patterns
 from gaussmix._src.numerics.threads import cached_property
 
@@ -38,7 +37,7 @@ class PredictiveDistribution:
 
     Parameters
     ----------
-    weights : weights γ_k(x) of the components for each row, (n_rows, n_components).
+    log_weights : log γ_k(x) of the components' weights for each row, (n_rows, n_components), in nats.
     means : means m_k(x) of the components for each row, (n_rows, n_components, n_targets), in data units.
     covariances : covariances C_k of the components, in data units²; they are the same for all rows and have the shape
         that `family.shape` returns.
@@ -46,33 +45,30 @@ class PredictiveDistribution:
     names : names of the targets; None if the targets have no names.
     """
 
-    weights: Array
+    log_weights: Array
     means: Array
     covariances: Array
     family: Family
     names: tuple[str, ...] | None = None
 
     @classmethod
-    def _from_conditional(
-        cls, split: Conditional, weights: Array, rows: Rows, order: Indices, names: tuple[str, ...] | None
-    ) -> PredictiveDistribution:
-        """Make the distributions for rows (n_rows, n_known), with the unknown features in the given order."""
-        means = split.each_mean(rows.astype(np.float64, copy=False))[:, :, order]
-        covariances = split.covariances.marginal(order)
-        return cls(weights, means, covariances.array, split.family.relaxed(covariances), names)
-
-    @classmethod
     def _concatenate(cls, parts: Sequence[PredictiveDistribution]) -> PredictiveDistribution:
         """Join the predictive distributions of consecutive blocks of rows."""
-        weights, means = (np.concatenate(each) for each in zip(*((p.weights, p.means) for p in parts), strict=True))
-        return replace(parts[0], weights=weights, means=means)
+        arrays = zip(*((part.log_weights, part.means) for part in parts), strict=True)
+        log_weights, means = (np.concatenate(each) for each in arrays)
+        return replace(parts[0], log_weights=log_weights, means=means)
+
+    @cached_property
+    def weights(self) -> Array:
+        """Return the weights γ_k(x) of the components for each row, (n_rows, n_components)."""
+        return exponential(self.log_weights)
 
     @cached_property
     def _each(self) -> Covariances:
         return self.family.covariances(self.covariances, *self.means.shape[1:])
 
     def __len__(self) -> int:
-        return len(self.weights)
+        return len(self.means)
 
     def __getitem__(self, row: int) -> Mixture:
         row = index(row)
@@ -98,11 +94,12 @@ class PredictiveDistribution:
         if n_targets > 1:  # the labels of a Series are not names of targets
             check_order(y, self.names, "y")
         values = values.reshape(n_rows, n_targets)
-        log_joint, engine, origin = log(self.weights), complete_engine(), np.zeros((1, n_targets))
+        log_joint, engine, origin = self.log_weights.copy(), complete_engine(), np.zeros((1, n_targets))
         for component in range(n_components):
             one = Model(np.ones(1), origin, self._each.take([component]), self.family)
             offsets = Block(0, values - self.means[:, component])
-            log_joint[:, component] += engine.log_density(offsets, one.parameters)
+            with np.errstate(over="ignore"):  # a sum beyond the range of float64 is −inf
+                log_joint[:, component] += engine.log_density(offsets, one.parameters)
         return np.asarray(np.logaddexp.reduce(log_joint, axis=1))
 
     def quantiles(self, p: ArrayLike) -> Array:
@@ -177,10 +174,12 @@ class Regression:
                 "with NaN, fill them with GaussianMixtureImputer, or use predict or predict_quantiles."
             )
         names = names_at(self.mixture.feature_names, self.targets)
-        weights = self.mixture.conditional_weights(rows, self._inputs, n_jobs=self.n_jobs)
-        return PredictiveDistribution._from_conditional(
-            self.mixture._split(self._inputs), weights, rows, self._order, names
-        )
+        split = self.mixture._split(self._inputs)
+        log_weights = split.log_responsibilities(rows, self.mixture._engine(self.n_jobs))
+        means = split.each_mean(rows.astype(np.float64, copy=False))[:, :, self._order]
+        covariances = split.covariances.marginal(self._order)
+        family = split.family.relaxed(covariances)
+        return PredictiveDistribution(log_weights, means, covariances.array, family, names)
 
     def quantiles(self, block: Block, levels: Array) -> Array:
         """Return quantiles of each target y given x, (n_rows, n_targets, n_quantiles)."""

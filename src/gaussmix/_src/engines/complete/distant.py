@@ -60,6 +60,18 @@ def correct_distant_rows(result: RowResult, block: Block, parameters: Parameters
     return result
 
 
+def component_log_odds(block: Block, parameters: Parameters, engine: Engine[Any]) -> Array:
+    """Return log p(x, k) plus a constant per row, (n_rows, n_components), in nats.
+
+    The constant is 0, except for rows that are so far from all means that rounding errors would otherwise hide the
+    differences between the components.
+    """
+    result = engine.component_log_density(block, parameters)
+    distant, log_odds = distant_log_odds(block, parameters, engine.log_density)
+    result[distant] = log_odds
+    return result
+
+
 def distant_log_odds(block: Block, parameters: Parameters, log_density: LogDensity) -> tuple[NDArray[np.intp], Array]:
     """Find the rows that are far from every mean, and compute the log odds of the components for these rows.
 

@@ -478,7 +478,7 @@ DAMAGE = {
     "a negative weight": (set_at("weights", (0, 0), -1.0), "in group 'a' weight 0 is negative"),
     "weights that sum to 2": (set_at("weights", (2, 0), 1.5), r"in group 0\.5 its weights sum"),
     "NaN": (set_at("means", (0, 0, 0), np.nan), "in group 'a' its means contain NaN"),
-    "no symmetry": (set_at("covariances", (0, 1, 0, 1), 0.5), "in group 'a' a covariance matrix is not symmetric"),
+    "no symmetry": (set_at("covariances", (0, 1, 0, 1), 0.5), "group 'a' the covariance of component 1 is not symm"),
     "a singular matrix": (set_at("covariances", (3, 0), 0.0), "in group 'd' the covariance of component 0"),
     "half a step": (set_at("n_iter", 0, 0.5), "its 'n_iter' are not counts, or its 'converged' are not 0 or 1"),
     "no steps": (set_at("n_iter", 0, np.nan), "its 'n_iter' are not counts, or its 'converged' are not 0 or 1"),

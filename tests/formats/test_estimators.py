@@ -339,4 +339,4 @@ def test_from_dict_rejects_invalid_dictionaries(name):
 
 def test_to_dict_rejects_an_invalid_mixture():
     with pytest.raises(ValueError, match="can't be saved: the covariance of component 1 is not positive"):
-        Mixture([0.5, 0.5], [[0.0], [1.0]], [1.0, -1.0], FAMILIES["spherical"]).to_dict()
+        Mixture([0.5, 0.5], [[0.0], [1.0]], [1.0, 0.0], FAMILIES["spherical"]).to_dict()

@@ -64,7 +64,7 @@ def test_from_parameters_inverts_precisions():
         ({"covariances": [np.eye(2), np.diag([1.0, np.inf])]}, "its covariances contain NaN or infinity"),
         ({"covariances": np.eye(2)}, r"its covariances have shape \(2, 2\), not \(2, 2, 2\)"),
         ({"covariances": [np.eye(2), -np.eye(2)]}, "the covariance of component 1 is not positive definite"),
-        ({"covariances": [np.eye(2), [[1.0, 0.5], [0.0, 1.0]]]}, "a covariance matrix is not symmetric"),
+        ({"covariances": [np.eye(2), [[1.0, 0.5], [0.0, 1.0]]]}, "the covariance of component 1 is not symmetric"),
         ({"covariances": None, "precisions": [np.eye(2), 0 * np.eye(2)]}, "the precision of component 1 is not"),
         ({"covariances": None, "precisions": np.eye(2)}, r"its precisions have shape \(2, 2\), not \(2, 2, 2\)"),
         (
@@ -220,11 +220,19 @@ def test_from_torch_and_from_cuvs_give_the_same_density(name, rng):
     np.testing.assert_array_equal(mixtures[0].log_density(rows), mixtures[1].log_density(rows))
 
 
-@pytest.mark.parametrize("structure", ["full", "tied"])
-def test_the_constructor_rejects_a_covariance_that_is_not_symmetric(structure):
-    covariances = np.broadcast_to([[2.0, 1.0], [0.2, 2.0]], FAMILIES[structure].shape(1, 2))
-    with pytest.raises(ValueError, match=r"^Not a valid mixture: a covariance matrix is not symmetric\.$"):
-        Mixture([1.0], [[0.0, 0.0]], covariances, FAMILIES[structure])
+@pytest.mark.parametrize(
+    ("structure", "covariances", "message"),
+    [
+        ("full", [np.eye(2), [[2.0, 1.0], [0.2, 2.0]]], "the covariance of component 1 is not symmetric"),
+        ("tied", [[2.0, 1.0], [0.2, 2.0]], "the covariance of component 0 is not symmetric"),
+        ("full", [np.eye(2), [[2.0, 0.0], [0.0, -1.0]]], "the covariance of component 1 has a negative variance"),
+        ("diag", [[-1.0, 1.0], [1.0, -1.0]], "the covariance of components 0, 1 has a negative variance"),
+        ("spherical", [1.0, -1.0], "the covariance of component 1 has a negative variance"),
+    ],
+)
+def test_the_constructor_rejects_invalid_covariances(structure, covariances, message):
+    with pytest.raises(ValueError, match=rf"^Not a valid mixture: {message}\.$"):
+        Mixture([0.5, 0.5], np.zeros((2, 2)), covariances, FAMILIES[structure])
 
 
 def test_the_constructor_accepts_rounding_errors_of_singular_and_float32_matrices():

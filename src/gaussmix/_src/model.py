@@ -173,23 +173,27 @@ def invalid_reason(
     total = weights.sum() + (0.0 if noise is None else noise.weight)
     if abs(total - 1) > SUM_TOLERANCE:
         return f"its weights sum to {total:.7g}, not to 1{'' if noise is None else ', including the noise'}"
-    if not is_factored:
-        is_asymmetric = family.kind.is_matrix and _is_asymmetric(covariances)
-        return f"a {noun} matrix is not symmetric" if is_asymmetric else None
     with np.errstate(all="ignore"):
-        return invalid_matrix_reason(family.covariances(covariances, *means.shape), noun)
+        reason = invalid_matrix_reason if is_factored else _invalid_singular_reason
+        return reason(family.covariances(covariances, *means.shape), noun)
 
 
-def _is_asymmetric(matrices: Array) -> bool:
-    """Return whether matrices (…, d, d), possibly singular, differ from their transposes beyond float32 rounding."""
-    largest = np.abs(matrices).max(axis=(-2, -1), keepdims=True)
-    return bool((np.abs(matrices - matrices.swapaxes(-1, -2)) > FLOAT32_ASYMMETRY * largest).any())
+def _invalid_singular_reason(covariances: Covariances, noun: str) -> str | None:
+    """Return why covariances, possibly singular, are not valid, for the end of a sentence; None if they are valid."""
+    if covariances.is_matrix:
+        matrices = covariances.array
+        allowed = FLOAT32_ASYMMETRY * np.abs(matrices).max(axis=(-2, -1), keepdims=True)
+        asymmetric = (np.abs(matrices - matrices.swapaxes(-1, -2)) > allowed).any(axis=(-2, -1))
+        if asymmetric.any():
+            return f"the {noun} of {name_components(np.flatnonzero(asymmetric).tolist())} is not symmetric"
+    negative = np.flatnonzero((covariances.variances() < 0).any(axis=1))
+    return f"the {noun} of {name_components(negative.tolist())} has a negative variance" if negative.size else None
 
 
 def invalid_matrix_reason(covariances: Covariances, noun: str = "covariance") -> str | None:
     """Return why Gaussians with these covariances have no density, for the end of a sentence; None if they have one."""
-    if covariances.is_matrix and not is_symmetric(covariances.array):
-        return f"a {noun} matrix is not symmetric"
+    if covariances.is_matrix and not (symmetric := is_symmetric(covariances.array)).all():
+        return f"the {noun} of {name_components(np.flatnonzero(~symmetric).tolist())} is not symmetric"
     try:
         usable = np.isfinite(covariances.whitening.log_abs_det).all()
     except SingularCovarianceError as error:

@@ -106,7 +106,7 @@ def from_cuvs(weights: ArrayLike, means: ArrayLike, covariances: ArrayLike, cova
             f"covariance_type={covariance_type!r}."
         )
     matrices = flat.reshape(shape)
-    if family.kind.is_matrix and np.isfinite(matrices).all() and not is_symmetric(matrices, FLOAT32_ASYMMETRY):
+    if family.kind.is_matrix and np.isfinite(matrices).all() and not is_symmetric(matrices, FLOAT32_ASYMMETRY).all():
         _check("a covariance is not symmetric")
     return from_parameters(_scaled(proportions), centres, _symmetric(family, matrices), None, family)
 

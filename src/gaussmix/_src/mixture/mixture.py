@@ -44,8 +44,8 @@ class Mixture(SciPyNames, Comparisons):
     Raises
     ------
     ValueError
-        The shapes or names do not match, a value is not finite, a matrix is not symmetric, a weight is negative, or the
-        weights don't sum to 1.
+        The shapes or names do not match, a value is not finite, a matrix is not symmetric, a weight or a variance is
+        negative, or the weights don't sum to 1.
     TypeError
         `family` is not a `Family`, values are not real numbers, or `feature_names` is not a list of strings.
     SingularCovarianceError

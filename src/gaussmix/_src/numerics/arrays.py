@@ -45,11 +45,11 @@ def below_diagonal(n: int) -> tuple[Indices, Indices]:
     return rows, columns
 
 
-def is_symmetric(matrices: Array, tolerance: float = 1e-8) -> bool:
-    """Return whether matrices (…, d, d) are symmetric up to `tolerance` times the product of standard deviations."""
+def is_symmetric(matrices: Array, tolerance: float = 1e-8) -> NDArray[np.bool_]:
+    """Return (…) whether each matrix (…, d, d) is symmetric up to `tolerance` × the product of standard deviations."""
     scale = np.sqrt(np.abs(np.diagonal(matrices, axis1=-2, axis2=-1)))
     allowed = tolerance * scale[..., :, None] * scale[..., None, :]
-    return bool((np.abs(matrices - matrices.swapaxes(-1, -2)) <= allowed).all())
+    return np.asarray((np.abs(matrices - matrices.swapaxes(-1, -2)) <= allowed).all(axis=(-2, -1)))
 
 
 def block_diagonal(*blocks: Array) -> Array:

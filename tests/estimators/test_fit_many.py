@@ -256,7 +256,7 @@ def test_a_group_with_another_number_of_columns_is_reported_by_key(rng):
         (pd.DataFrame({"a": [1.0, 2.0], "k": [0, 1]}), {"by": "k", "offsets": [0, 2]}, ValueError, "only one of them"),
         (3, {}, TypeError, "list of arrays"),
         (pd.DataFrame({"a": [1.0]}).groupby("a"), {}, TypeError, "a data frame with by=, not DataFrameGroupBy"),
-        ([np.zeros((4, 2))], {"sample_weight": [[1.0] * 4] * 2}, ValueError, "weights for each of 1 group"),
+        ([np.zeros((4, 2))], {"sample_weight": [[1.0] * 4] * 2}, ValueError, "dict with the weights of 1 group"),
         ({"a": np.zeros((4, 2))}, {"sample_weight": {"b": [1.0] * 4}}, ValueError, "the same keys"),
         (np.zeros((4, 2)), {"offsets": [0, 4], "sample_weight": [1.0]}, ValueError, "one number for each row"),
         (pd.DataFrame({"a": [1.0], "k": 0}), {"by": "k", "sample_weight": "w"}, ValueError, "sample_weight='w' is"),

@@ -19,8 +19,9 @@ from gaussmix._src.mixture.parts.conditionals import Conditionals
 from gaussmix._src.mixture.parts.parts import Parts
 from gaussmix._src.numerics.arrays import Array
 
-# Attributes of `Mixture` by the names that they have in scikit-learn or SciPy.
-_REPLACEMENTS = {"predict_proba": "responsibilities", "score_samples": "log_density", "ppf": "quantile"}
+# Attributes of `Mixture` by the names that they have in scikit-learn, SciPy or PyTorch.
+_REPLACEMENTS = {"predict_proba": "responsibilities", "score_samples": "log_density", "log_prob": "log_density"}
+_REPLACEMENTS |= {"ppf": "quantile", "cov": "covariance", "var": "std() ** 2", "variance": "std() ** 2"}
 _REPLACEMENTS |= {f"{name}_": name for name in ("weights", "means", "covariances")}
 
 

@@ -124,7 +124,7 @@ def _check_group_weights(sample_weight: Any, keys: tuple[Any, ...]) -> Sequence[
             raise ValueError("sample_weight must have the same keys as groups, with the weights of each group.")
         return [sample_weight[key] for key in keys]
     if not isinstance(sample_weight, Sequence | np.ndarray) or len(sample_weight) != len(keys):
-        raise ValueError(f"sample_weight must be a list with the weights for each of {counted(len(keys), 'group')}.")
+        raise ValueError(f"sample_weight must be a list or dict with the weights of {counted(len(keys), 'group')}.")
     return list(sample_weight)
 
 

@@ -42,21 +42,29 @@ class Columns:
         for column in (*(columns or ()), *(() if weights is None else [weights])):
             if not is_numeric(schema.field(column).type):
                 raise ValueError(f"{name}, column {column!r}: {self.why_not_numeric(schema.field(column))}.")
-        others = [field for field in schema if field.name != weights]
-        index = [field.name for field in others if base.INDEX.fullmatch(field.name)]
-        names = [field for field in others if field.name not in index]
-        self.names: Sequence[str] = list(columns or (field.name for field in names if is_numeric(field.type)))
-        left_out = [] if columns else [field for field in names if not is_numeric(field.type)]
-        reasons = [f"column {field.name!r}: {self.why_not_numeric(field)}." for field in left_out]
-        if not self.names:
-            raise ValueError(f"{name}, {reasons[0]}" if reasons else f"{name} has no column of numbers to fit.")
-        kinds = {} if columns else {name: schema.field(name).type for name in index}
-        lost = [f"left out column {name!r}: {_INDEX_OR_EMPTY[pa.types.is_null(kind)]}." for name, kind in kinds.items()]
-        self.notices = lost + [f"left out {reason}" for reason in reasons]
+        self.names: Sequence[str]
+        self.names, self.notices = (columns, []) if columns else self._choose_features(schema)
         types = [schema.field(column).type for column in self.names]
         is_single = all(kind == pa.float32() for kind in types)
         self.dtype = np.dtype(np.float32 if is_single else np.float64)
         self.integer_columns: Sequence[int] = [at for at, kind in enumerate(types) if kind in _LONG_INTEGERS]
+
+    def _choose_features(self, schema: pa.Schema) -> tuple[list[str], list[str]]:
+        """Return the names of the features, if the user has not chosen columns, and notices about other columns."""
+        features, of_index, not_numeric = list[str](), list[str](), list[str]()
+        for field in schema:
+            if field.name == self.weights:
+                continue
+            if base.INDEX.fullmatch(field.name):
+                of_index.append(f"column {field.name!r}: {_INDEX_OR_EMPTY[pa.types.is_null(field.type)]}.")
+            elif is_numeric(field.type):
+                features.append(field.name)
+            else:
+                not_numeric.append(f"column {field.name!r}: {self.why_not_numeric(field)}.")
+        if not features:
+            reason = f", {not_numeric[0]}" if not_numeric else " has no column of numbers to fit."
+            raise ValueError(f"{self.name}{reason}")
+        return features, [f"left out {each}" for each in of_index + not_numeric]
 
     def table_info(self, *, may_miss: bool, has_names: bool = True) -> TableInfo:
         """Return a description of these columns that can be sent to other processes."""

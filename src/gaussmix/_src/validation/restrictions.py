@@ -105,25 +105,30 @@ def check_terms(estimator: Any, families: Sequence[Family], n_components: int) -
             raise ValueError(
                 f"{name} contains component {indices[-1]}, but the last index is n_components − 1 = {n_components - 1}."
             )
-        if indices and name == "fixed_covariances" and any(family.kind is LowRank for family in families):
-            raise ValueError(
-                f"covariance_type={estimator.covariance_type!r} does not support fixed_covariances, because initial "
-                "covariances of factor analysers can't be passed. Remove it, or choose another structure."
-            )
+        if indices and name == "fixed_covariances":
+            _check_fixed_covariances(families, is_complete=len(indices) == n_components)
         if indices and all(getattr(estimator, source) is None for source in _VALUES[name]):
             raise ValueError(f"{name} also needs {' or '.join(_VALUES[name])}, which contains the fixed values.")
-    indices = fixed["fixed_covariances"]
-    for family in families if indices else ():
+    fixed_weights = dict.fromkeys(fixed["fixed_weights"], 0.0)
+    weight_update = WeightUpdate(added, bool(limits.equal_weights), fixed_weights, limits.min_weight)
+    return PriorTerms(prior, weight_update, fixed["fixed_means"], fixed["fixed_covariances"])
+
+
+def _check_fixed_covariances(families: Sequence[Family], *, is_complete: bool) -> None:
+    """Raise ValueError if covariances can't be fixed; `is_complete` says whether all components are fixed."""
+    for family in families:
+        if family.kind is LowRank:
+            raise ValueError(
+                f"covariance_type={family.name!r} does not support fixed_covariances, because initial covariances of "
+                "factor analysers can't be passed. Remove it, or choose another structure."
+            )
         if family.is_bounded:
             raise ValueError("fixed_covariances contradicts max_condition, a bound on all covariances. Set only one.")
-        if len(indices) < n_components and not is_separate(family, _ANY_FEATURES):
+        if not is_complete and not is_separate(family, _ANY_FEATURES):
             raise ValueError(
                 f"fixed_covariances must name all components with covariance_type={family.name!r}, because "
                 'covariances depend on each other. Fix all components, or choose a structure such as "full".'
             )
-    fixed_weights = dict.fromkeys(fixed["fixed_weights"], 0.0)
-    weight_update = WeightUpdate(added, bool(limits.equal_weights), fixed_weights, limits.min_weight)
-    return PriorTerms(prior, weight_update, fixed["fixed_means"], indices)
 
 
 def _restrictions_of(estimator: Any) -> Restrictions:

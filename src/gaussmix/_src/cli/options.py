@@ -47,15 +47,9 @@ def as_values(parameters: Mapping[str, Any]) -> dict[str, Any]:
     passed = {name: value for name, value in passed.items() if value not in (None, False, NOISES[0])}
     if not passed:
         return settings
-    names = settings.get("covariance_type", [Full().name])
-    options_of = {} if names == ALL else {name: family_named(name).get_params() for name in names}
-    for name in passed:
-        lacking = [repr(structure) for structure, own in options_of.items() if _OF_STRUCTURES[name] not in own]
-        if names == ALL or (lacking and (name == "max_condition" or len(lacking) == len(options_of))):
-            flag = f"--{name.replace('_', '-')}"
-            example = "full" if name == "max_condition" else "factor_analyzer"
-            advice = "" if lacking else f": name a structure that has it, as in -s {example}"
-            raise click.UsageError(f"{flag} has no effect with --structure {', '.join(lacking) or ALL}{advice}.")
+    structures = settings.get("covariance_type", [Full().name])
+    options_of = {} if structures == ALL else {name: family_named(name).get_params() for name in structures}
+    _check_that_structures_have(passed, options_of)
     numbers = passed.pop("n_factors", (1,))
     settings["covariance_type"] = []
     for structure, own in options_of.items():
@@ -66,6 +60,21 @@ def as_values(parameters: Mapping[str, Any]) -> dict[str, Any]:
         except (TypeError, ValueError) as error:
             raise click.UsageError(in_options(str(error))) from None
     return settings
+
+
+def _check_that_structures_have(passed: Iterable[str], options_of: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise UsageError if no structure has an option in `passed`, or if a structure has no max_condition.
+
+    `options_of` maps the name of each structure to the parameters of the structure; it is empty if all structures are
+    tried.
+    """
+    for name in passed:
+        lacking = [repr(structure) for structure, own in options_of.items() if _OF_STRUCTURES[name] not in own]
+        if not options_of or (lacking and (name == "max_condition" or len(lacking) == len(options_of))):
+            flag = f"--{name.replace('_', '-')}"
+            example = "full" if name == "max_condition" else "factor_analyzer"
+            advice = "" if lacking else f": name a structure that has it, as in -s {example}"
+            raise click.UsageError(f"{flag} has no effect with --structure {', '.join(lacking) or ALL}{advice}.")
 
 
 def set_flags(names: Collection[str]) -> list[str]:

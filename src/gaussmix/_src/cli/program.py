@@ -126,6 +126,20 @@ def _replace_closed() -> None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 — stays open until the process ends
 
 
+def _usage_sentence(error: click.UsageError) -> str:
+    """Return the message of an error in the command's arguments, and suggest the arguments that the user may mean."""
+    options = [name for each in error.ctx.command.params for name in each.opts] if error.ctx else []
+    if isinstance(error, click.NoSuchOption) and (intended := _SYNONYMS.get(error.option_name)) in options:
+        return f"No such option {error.option_name!r}. Did you mean {intended!r}?"
+    extra = re.match(r"Got unexpected extra arguments? \((\S+)", error.message)
+    # The shell may have expanded a pattern to thousands of files, so the message names only the first file.
+    if extra and os.path.isfile(first := extra[1].rstrip(")")):
+        several = repr(os.path.join(os.path.dirname(first), f"*{os.path.splitext(first)[1]}"))
+        return f"{first} is one file too many: name several by a pattern in quotes, {several}."
+    sentence = re.sub(r"(?<!\?)\)$", ").", " ".join(error.format_message().split()))
+    return re.sub("a valid integer( range)?", "an integer", sentence)  # a range is a bounded integer
+
+
 def _report(error: BaseException, command: click.Command | None) -> int:
     """Print the error that a subcommand raised, and return the exit code."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
@@ -133,18 +147,7 @@ def _report(error: BaseException, command: click.Command | None) -> int:
         return EXIT_USAGE
     if isinstance(error, click.UsageError):
         name = error.ctx.command_path if error.ctx else "gaussmix"
-        intended = _SYNONYMS.get(error.option_name) if isinstance(error, click.NoSuchOption) else None
-        options = [name for each in error.ctx.command.params for name in each.opts] if error.ctx else []
-        if isinstance(error, click.NoSuchOption) and intended in options:
-            error = click.UsageError(f"No such option {error.option_name!r}. Did you mean {intended!r}?", error.ctx)
-        extra = re.match(r"Got unexpected extra arguments? \((\S+)", error.message)
-        # The shell may have expanded a pattern to thousands of files, so the message names only the first file.
-        if extra and os.path.isfile(first := extra[1].rstrip(")")):
-            several = repr(os.path.join(os.path.dirname(first), f"*{os.path.splitext(first)[1]}"))
-            error = click.UsageError(f"{first} is one file too many: name several by a pattern in quotes, {several}.")
-        sentence = re.sub(r"(?<!\?)\)$", ").", " ".join(error.format_message().split()))
-        sentence = re.sub("a valid integer( range)?", "an integer", sentence)  # a range is a bounded integer
-        click.echo(f"gaussmix: {sentence} See '{name} --help'.", err=True)
+        click.echo(f"gaussmix: {_usage_sentence(error)} See '{name} --help'.", err=True)
         return EXIT_USAGE
     if isinstance(error, OSError) and error.errno == errno.EPIPE:
         return EXIT_ERROR  # no message is printed, because the program that read from the pipe has ended

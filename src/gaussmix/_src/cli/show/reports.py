@@ -327,13 +327,7 @@ def _headings(model: ModelFile) -> list[tuple[str, str]]:
     if summary is not None:
         weighted = "" if summary.row_weight == summary.n_rows else f" of total weight {summary.row_weight:g}"
         lines.append(("fitted to", f"{counted(summary.n_rows, 'row')}{weighted}, {details.dtype or 'unknown type'}"))
-    n_steps, has_converged = attributes.get("n_iter_", 0), attributes.get("converged_")
-    if fit is not None:
-        n_steps, has_converged = fit.n_steps, fit.has_converged
-    if has_converged is not None:
-        steps = f"{counted(n_steps, 'step')}, {'' if has_converged else 'not '}converged"
-        known = None if summary is None else summary.log_likelihood
-        lines.append(("fitted in", steps) if known is None else ("log-lik.", f"{known:.2f} nats after {steps}"))
+    lines += _steps_line(fit, attributes, None if summary is None else summary.log_likelihood)
     if model.posterior is not None:
         lines.append(("components", components_used(model.posterior)))
         lines.append(("lower bound", f"{model.posterior.lower_bound_:.2f} nats"))
@@ -347,6 +341,21 @@ def _headings(model: ModelFile) -> list[tuple[str, str]]:
     if texts:
         lines.append(("settings", ", ".join(texts)))
     return lines
+
+
+def _steps_line(
+    fit: FitRecord | None, attributes: Mapping[str, Any], log_likelihood: float | None
+) -> list[tuple[str, str]]:
+    """Return a heading and the number of EM steps, with the log-likelihood if it is known; empty for an unknown fit."""
+    n_steps, has_converged = attributes.get("n_iter_", 0), attributes.get("converged_")
+    if fit is not None:
+        n_steps, has_converged = fit.n_steps, fit.has_converged
+    if has_converged is None:
+        return []
+    steps = f"{counted(n_steps, 'step')}, {'' if has_converged else 'not '}converged"
+    if log_likelihood is None:
+        return [("fitted in", steps)]
+    return [("log-lik.", f"{log_likelihood:.2f} nats after {steps}")]
 
 
 def row_summary(details: Details) -> FitRecord | RowSummary | None:

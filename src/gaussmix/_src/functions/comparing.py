@@ -87,13 +87,7 @@ def compare(
     2  1 of full             5  1888.5        0.0
     3  1 of tied             5  1888.5        0.0
     """
-    if not isinstance(fits, Mapping):
-        raise ParameterTypeError('fits must be a dictionary of fitted estimators, such as {"two": gm2, "three": gm3}.')
-    for name, fit in fits.items():
-        if not isinstance(fit, MixtureEstimator):
-            raise ParameterTypeError(f"fits[{name!r}] must be a GaussianMixture or GaussianMixtureIC, not {fit!r:.50}.")
-    if not fits:
-        raise ValueError("fits is empty. Pass at least one fitted estimator.")
+    _check_fits(fits)
     rows, weight, error = _without_weight_0(X, sample_weight, X_error)
     summaries = [fit.summary(rows, weight, X_error=error) for fit in fits.values()]
     for (name, fit), summary in zip(fits.items(), summaries, strict=True):
@@ -117,6 +111,17 @@ def compare(
     return made_frame(
         {name: [values[i] for i in order] for name, values in columns.items()}, summaries[0].frame_library
     )
+
+
+def _check_fits(fits: Any) -> None:
+    """Raise TypeError or ValueError if `fits` is not a dictionary of names and estimators with at least one entry."""
+    if not isinstance(fits, Mapping):
+        raise ParameterTypeError('fits must be a dictionary of fitted estimators, such as {"two": gm2, "three": gm3}.')
+    for name, fit in fits.items():
+        if not isinstance(fit, MixtureEstimator):
+            raise ParameterTypeError(f"fits[{name!r}] must be a GaussianMixture or GaussianMixtureIC, not {fit!r:.50}.")
+    if not fits:
+        raise ValueError("fits is empty. Pass at least one fitted estimator.")
 
 
 def _without_weight_0(X: Any, sample_weight: ArrayLike | None, error: ArrayLike | None) -> tuple[Any, ...]:

@@ -3,6 +3,7 @@
 # ruff: noqa: F401 — tests import these names from here
 
 import io
+import re
 from typing import Any
 
 import numpy as np
@@ -85,3 +86,12 @@ def reloaded(fitted: Any) -> Any:
     fitted.save(file)
     file.seek(0)
     return type(fitted).load(file)
+
+
+def invalid_arguments(table):
+    """Return pairs (change, pattern) of a table that maps error messages to lists of changes, for `parametrize`."""
+    return [
+        pytest.param(change, re.escape(message), id=f"{'-'.join(change)}-{message[:20]}-{i}")
+        for message, changes in table.items()
+        for i, change in enumerate(changes)
+    ]

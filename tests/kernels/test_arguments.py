@@ -4,21 +4,27 @@ import os
 
 import numpy as np
 import pytest
+from common import invalid_arguments
 
-WRONG_VALUES = {
-    "row_weight": [np.ones(9)],
-    "origin": [np.zeros(4)],
-    "log_scale": [np.zeros(3), None],
-    "means": [np.zeros((2, 4)), np.zeros((3, 3)), None],
-    "factors": [np.ones(2), np.ones((2, 3)), np.ones((2, 3, 4)), np.ones((3, 3, 3)), None],
-    "anchor": [np.zeros((2, 4)), None],
-    "factor_shape": [-1, 4],
-    "projection": [np.zeros((2, 3, 1))],
-    "rule": [-1, 3, 2],
-    "second": [-1, 4, 5, 0],
-    "assignment": [np.zeros(10, np.int32)],
-    "rows": [np.zeros((10, 0))],
-}
+INVALID = {
+    "row_weight must have shape (n_rows,)": [{"row_weight": np.ones(9)}],
+    "origin must have shape (n_features,)": [{"origin": np.zeros(4)}],
+    "log_scale must have shape (n_components,)": [{"log_scale": None}],
+    "means must have shape (n_components, n_features)": [
+        {"log_scale": np.zeros(3)}, {"means": np.zeros((2, 4))}, {"means": np.zeros((3, 3))}, {"means": None}
+    ],
+    "factors are missing": [{"factors": None}],
+    "factors must have 1, 2, 3 or 3 dimensions": [{"factors": np.ones(2)}, {"factors": np.ones((2, 3))}],
+    "triangular factors must have shape": [{"factors": np.ones((2, 3, 4))}, {"factors": np.ones((3, 3, 3))}],
+    "anchor must have shape (n_components, n_features)": [{"anchor": np.zeros((2, 4))}],
+    "anchor must be given if and only if second is 1, 2, 3 or 4": [{"anchor": None}, {"second": 0}],
+    "factor_shape must be 0, 1, 2 or 3": [{"factor_shape": -1}, {"factor_shape": 4}],
+    "projection must be given if and only if second is 4": [{"projection": np.zeros((2, 3, 1))}, {"second": 4}],
+    "rule must be 0, 1 or 2": [{"rule": -1}, {"rule": 3}],
+    "assignment must be given if and only if rule is 2": [{"rule": 2}, {"assignment": np.zeros(10, np.int32)}],
+    "second must be 0, 1, 2, 3 or 4": [{"second": -1}, {"second": 5}],
+    "rows have no features": [{"rows": np.zeros((10, 0))}],
+}  # fmt: skip
 WRONG_TYPES = {
     "rows": [np.zeros((10, 3), int), np.zeros(10), [[0.0] * 3] * 10, np.zeros((10, 3), ">f8"), np.zeros((10, 3), "f2")],
     "row_weight": [np.ones(10, np.float32), np.ones((10, 1)), 1.0],
@@ -28,40 +34,46 @@ WRONG_TYPES = {
 }
 
 
-def cases(table):
-    return [
-        pytest.param(name, value, id=f"{name}-{i}") for name, values in table.items() for i, value in enumerate(values)
-    ]
+@pytest.mark.parametrize(("change", "message"), invalid_arguments(INVALID))
+def test_step_rejects_invalid_arguments(target, make_problem, change, message):
+    with pytest.raises(ValueError, match=message):
+        make_problem(10, 3, 2).replace(**change).step(target)
 
 
-@pytest.mark.parametrize(("name", "value"), cases(WRONG_VALUES))
-def test_step_rejects_invalid_arguments(target, make_problem, name, value):
-    problem = make_problem(10, 3, 2)
-    with pytest.raises(ValueError, match=r"must|needs?|missing|n_components|no features"):
-        problem.replace(**{name: value}).step(target)
+LOW_RANK_SHAPE = "low-rank factors must have shape (n_components, n_features, n_factors + 1)"
+INVALID_LOW_RANK = {
+    LOW_RANK_SHAPE: [{"factors": np.ones((2, 4, 2))}, {"factors": np.ones((2, 3, 0))}],
+    "projection must be given if and only if second is 4": [{"projection": None}],
+}
 
 
-@pytest.mark.parametrize(
-    "change", [{"factors": np.ones((2, 4, 2))}, {"factors": np.ones((2, 3, 0))}, {"projection": None}]
-)
-def test_step_rejects_invalid_low_rank_factors_and_projections(target, make_problem, change):
+@pytest.mark.parametrize(("change", "message"), invalid_arguments(INVALID_LOW_RANK))
+def test_step_rejects_invalid_low_rank_factors_and_projections(target, make_problem, change, message):
     problem = make_problem(10, 3, 2, factor_shape=4, second=4)
-    with pytest.raises(ValueError, match=r"must have shape|must be given"):
+    with pytest.raises(ValueError, match=message):
         problem.replace(**change).step(target)
 
 
-@pytest.mark.parametrize(("name", "value"), cases(WRONG_TYPES))
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name in WRONG_TYPES for value in WRONG_TYPES[name]])
 def test_step_rejects_arguments_of_wrong_types(target, make_problem, name, value):
     problem = make_problem(10, 3, 2, rule=2 if name == "assignment" else 0)
     with pytest.raises(TypeError):
         problem.replace(**{name: value}).step(target)
 
 
-@pytest.mark.parametrize("assignment", [np.zeros((10, 3)), np.zeros((9, 2)), np.zeros(9, np.int32), None])
-def test_step_rejects_invalid_assignments(target, make_problem, assignment):
-    problem = make_problem(10, 3, 2, rule=2)
-    with pytest.raises(ValueError, match="assignment"):
-        problem.replace(assignment=assignment).step(target)
+INVALID_ASSIGNMENTS = {
+    "assignment responsibilities must have shape (n_rows, n_components)": [
+        {"assignment": np.zeros((10, 3))}, {"assignment": np.zeros((9, 2))}
+    ],
+    "assignment labels must have shape (n_rows,)": [{"assignment": np.zeros(9, np.int32)}],
+    "assignment must be given if and only if rule is 2": [{"assignment": None}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "message"), invalid_arguments(INVALID_ASSIGNMENTS))
+def test_step_rejects_invalid_assignments(target, make_problem, change, message):
+    with pytest.raises(ValueError, match=message):
+        make_problem(10, 3, 2, rule=2).replace(**change).step(target)
 
 
 def test_step_with_labels_alone_requires_n_components(target):
@@ -70,24 +82,38 @@ def test_step_with_labels_alone_requires_n_components(target):
         target.step(rows, None, labels, None, None, None, 0, None, None, 2, 0, 1)
 
 
-@pytest.mark.parametrize("change", [{0: np.ones(9)}, {1: [[0, 2]]}, {1: [[-1, 0]]}, {1: [[0, 1, 1]]}, {2: [2]}])
-def test_merge_sums_reject_wrong_weights_and_indices(target, change):
-    arguments = {0: np.ones(10), 1: [[0, 1]], 2: [1]} | change
+INVALID_SUMS = {
+    "row_weight must have shape (n_rows,)": [{"row_weight": np.ones(9)}],
+    "pairs (n_pairs, 2) and candidates (n_candidates,) must be indices of components": [
+        {"pairs": [[0, 2]]}, {"pairs": [[-1, 0]]}, {"pairs": [[0, 1, 1]]}, {"candidates": [2]}
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "message"), invalid_arguments(INVALID_SUMS))
+def test_merge_sums_reject_wrong_weights_and_indices(target, change, message):
+    arguments = {"row_weight": np.ones(10), "pairs": [[0, 1]], "candidates": [1]} | change
     arrays = (np.asarray(value) for value in arguments.values())
-    with pytest.raises(ValueError, match="must"):
+    with pytest.raises(ValueError, match=message):
         target.merge_sums(np.full((10, 2), 0.5), *arrays)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [{"weight": np.ones(9)}, {"labels": np.zeros(11, int)}, {"scale": np.ones(2)}, {"uniform": np.ones((1, 9))}],
-)
-def test_split_components_rejects_arrays_that_do_not_fit_the_rows(target, change):
+INVALID_SPLITS = {
+    "weight, is_complete and labels must have shape (n_rows,)": [
+        {"weight": np.ones(9)}, {"labels": np.zeros(11, int)}
+    ],
+    "scale must have shape (n_features,)": [{"scale": np.ones(2)}],
+    "uniform must have shape (n_components, 3 * (1 + n_features))": [{"uniform": np.ones((1, 9))}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "message"), invalid_arguments(INVALID_SPLITS))
+def test_split_components_rejects_arrays_that_do_not_fit_the_rows(target, change, message):
     arguments = {
         "weight": np.ones(10), "is_complete": np.ones(10, bool), "scale": np.ones(3), "algebra": (1, 1, 1),
         "labels": np.zeros(10, int), "components": np.zeros(1, int), "uniform": np.ones((1, 12)),
     }  # fmt: skip
-    with pytest.raises(ValueError, match="must have shape"):
+    with pytest.raises(ValueError, match=message):
         target.split_components(np.ones((10, 3)), **arguments | change)
 
 

@@ -3,7 +3,7 @@
 import mpmath
 import numpy as np
 import pytest
-from common import EPS
+from common import EPS, invalid_arguments
 
 KEY = 0x0123456789ABCDEF
 SPHERICAL, DIAGONAL, TRIANGULAR, SHARED = range(4)  # SHARED: one triangular factor for all components
@@ -114,23 +114,24 @@ def test_drawn_rows_are_means_plus_unwhitened_normal_numbers(target, make_mixtur
         np.testing.assert_allclose(whitened, normals, rtol=0, atol=100 * n_features * EPS)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("cumulative", np.array([0.5, 1.0])),
-        ("cumulative", np.array([0.5, 0.7, np.inf])),
-        ("means", np.zeros((3, 3))),
-        ("means", np.zeros((2, 4))),
-        ("means", np.zeros((2, 0))),
-        ("factor_shape", 4),
-        ("factors", np.ones(2)),
-        ("rows", np.zeros((10, 2))),
-        ("rows", np.zeros((9, 3))),
-        ("labels", np.zeros(9, np.int64)),
-        ("n_threads", 0),
+INVALID = {
+    "the last cumulative weight must exceed 1": [{"cumulative": np.array([0.5, 1.0])}],
+    "cumulative and means must have the same number of components": [
+        {"cumulative": np.array([0.5, 0.7, np.inf])}, {"means": np.zeros((3, 3))}
     ],
-)
-def test_draw_rejects_invalid_arguments(target, name, value):
+    "triangular factors must have shape": [{"means": np.zeros((2, 4))}],
+    "means must have features": [{"means": np.zeros((2, 0))}],
+    "factor_shape must be 0, 1, 2 or 3": [{"factor_shape": 4}],
+    "factors must have 1, 2, 3 or 3 dimensions": [{"factors": np.ones(2)}],
+    "rows must have shape (n_rows, n_features), and labels (n_rows,)": [
+        {"rows": np.zeros((10, 2))}, {"rows": np.zeros((9, 3))}, {"labels": np.zeros(9, np.int64)}
+    ],
+    "n_threads must be at least 1": [{"n_threads": 0}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "message"), invalid_arguments(INVALID))
+def test_draw_rejects_invalid_arguments(target, change, message):
     arguments = {
         "cumulative": np.array([0.5, np.inf]),
         "means": np.zeros((2, 3)),
@@ -142,8 +143,8 @@ def test_draw_rejects_invalid_arguments(target, name, value):
         "n_threads": 1,
     }
     target.draw(*arguments.values())
-    with pytest.raises(ValueError, match=r"must"):
-        target.draw(*(arguments | {name: value}).values())
+    with pytest.raises(ValueError, match=message):
+        target.draw(*(arguments | change).values())
 
 
 @pytest.mark.parametrize(

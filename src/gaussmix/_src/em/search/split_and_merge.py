@@ -184,13 +184,6 @@ def split_and_merge(
     return _convert_to_family(model.family, result, sample, engine, ridge) or model
 
 
-def search_steps_factor(family: Family, n_features: int) -> float:
-    """Return the maximum work of a search, in EM steps on all rows, per EM step that ran before the search."""
-    if family.is_shared:
-        return WORK_OF_SHARED
-    return (WORK if family.kind.second is Second.FULL else WORK_OF_VARIANCES) / (n_features + 2)
-
-
 def least_gain(searched: Model, end: Model, n_rows: int) -> float:
     """Return the gain over EM without a search, in nats per row, above which the gain is probably not due to chance."""
     # If the core does not support the structure, nothing counts as gained by chance, as for one shared covariance.
@@ -215,6 +208,7 @@ def core_search_settings(
     n_added = n_features + 1 if family.is_shared else n_parameters / n_components
     # If components share only a part of their covariances, bounds on gains of splits are not used.
     is_bounded = family.is_shared or Across.EQUAL not in family.algebra
+    work = (WORK if family.kind.second is Second.FULL else WORK_OF_VARIANCES) / (n_features + 2)
     return SearchSettings(
         uniform_draws=draws,
         kmeans=(count_candidates(n_components), MAX_LLOYD_PASSES, LLOYD_TOLERANCE),
@@ -231,7 +225,7 @@ def core_search_settings(
         second_rows=second_rows,
         kmeans_rows=KMEANS_ROWS_PER_COMPONENT * n_components,
         min_kmeans_rows=MIN_KMEANS_ROWS_PER_COMPONENT * n_components,
-        search_steps_factor=search_steps_factor(family, n_features),
+        search_steps_factor=WORK_OF_SHARED if family.is_shared else work,
         final_steps_factor=FINAL_STEPS_FACTOR,
         n_extra_em_steps=N_EXTRA_EM_STEPS,
         combination_work_factor=COMBINATION_WORK_FACTOR,

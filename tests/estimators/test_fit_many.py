@@ -180,6 +180,22 @@ def test_data_frames_are_grouped_by_a_column(library, is_weighted, table):
         assert mixtures.get_mixture(key) == mixture
 
 
+def test_tidy_equals_the_tables_of_single_fits_and_leaves_out_groups_without_a_mixture(rng):
+    groups = {
+        name: pd.DataFrame(rng.normal(size=(n, 2)), columns=["u", "v"])
+        for name, n in zip("abc", (40, 1, 50), strict=True)
+    }
+    with pytest.warns(RuntimeWarning, match="could not be fitted"):
+        actual = fit_many(groups, 2, covariance_type="tied", random_state=0).tidy()
+    columns = ["component", "weight", "mean_u", "sd_u", "mean_v", "sd_v"]
+    fits = [GaussianMixture(2, covariance_type="tied", random_state=0).fit(groups[name]) for name in "ac"]
+    expected = pd.concat([fit.tidy()[columns] for fit in fits], ignore_index=True)
+    expected.insert(0, "group", [*"aacc"])
+    pd.testing.assert_frame_equal(actual, expected, check_exact=True)
+    with pytest.warns(RuntimeWarning, match="could not be fitted"):
+        assert fit_many([groups["b"]], 2).tidy().shape == (0, 7)
+
+
 @pytest.mark.parametrize("library", ["pandas", "polars", "arrow"])
 def test_the_error_of_a_group_names_the_column_and_the_row(library, table):
     frame, _ = table

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from gaussmix._src.errors import counted
+from gaussmix._src import numerics
+from gaussmix._src.errors import counted, invented_names
 from gaussmix._src.families.base import Family
 from gaussmix._src.formats import mixtures_file
 from gaussmix._src.formats.mixtures_file import GROUP_TENSORS, MixturesRecord
@@ -153,6 +154,39 @@ class Mixtures(Sequence[Mixture]):
     def items(self) -> Iterator[tuple[Any, Mixture]]:
         """Return an iterator over pairs of key and mixture, for all groups that have a mixture."""
         return ((key, self[nth]) for nth, key in enumerate(self.keys) if key not in self.errors)
+
+    def tidy(self) -> Any:
+        """Return a data frame with a row for each component of each group that has a mixture.
+
+        Returns
+        -------
+        frame : a data frame from the first of pandas, polars and pyarrow that is installed. Columns: "group" (the key),
+            "component", "weight", and ``mean_x`` and ``sd_x`` for each feature x, in data units.
+
+        Raises
+        ------
+        ImportError : neither pandas, polars nor pyarrow is installed.
+
+        Examples
+        --------
+        >>> from gaussmix import fit_many
+        >>> fit_many({"a": [[0.0], [2.0]], "b": [[4.0], [8.0]]}).tidy().round(3)
+          group  component  weight  mean_x0  sd_x0
+        0     a          0     1.0      1.0    1.0
+        1     b          0     1.0      6.0    2.0
+        """
+        has_mixture = [key not in self.errors for key in self.keys]
+        means, (_, n_components, n_features) = self.means[has_mixture], self.means.shape
+        variances = [mixture._model.covariances.variances() for _, mixture in self.items()]
+        deviations = np.sqrt(variances).reshape(means.shape)
+        columns: dict[str, Any] = {
+            "group": [key for key, _ in self.items() for _ in range(n_components)],
+            "component": np.tile(np.arange(n_components), len(means)),
+            "weight": self.weights[has_mixture].ravel(),
+        }
+        for j, name in enumerate(self.feature_names or invented_names(n_features)):
+            columns |= {f"mean_{name}": means[..., j].ravel(), f"sd_{name}": deviations[..., j].ravel()}
+        return numerics.frames.made_frame(columns)
 
     def save(self, path: PathOrFile) -> None:
         """Write the mixtures and all other fields to one file. If writing fails, no partial file remains.

@@ -131,5 +131,5 @@ def test_a_subclass_may_have_its_own_fit_and_predict(X):
 
 @pytest.mark.parametrize("several", [range(1, 4), [1, 2], (1, 2), np.arange(1, 4)], ids=repr)
 def test_several_values_of_n_components_raise_and_name_gaussian_mixture_ic(X, several):
-    with pytest.raises(TypeError, match=r"To choose among several numbers, use GaussianMixtureIC\("):
+    with pytest.raises(TypeError, match=r"To choose the number of components, use GaussianMixtureIC\("):
         GaussianMixture(several).fit(X)

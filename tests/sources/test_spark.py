@@ -144,7 +144,7 @@ def test_fit_rejects_a_spark_column(spark):
 def test_a_frame_of_a_stopped_session_is_rejected(spark, monkeypatch):
     frame = spark.range(9)
     monkeypatch.setattr(spark.sparkContext, "_jsc", None)  # as after `spark.stop()`
-    with pytest.raises(RuntimeError, match=r"The session of the Spark frame is stopped\. Start a session"):
+    with pytest.raises(RuntimeError, match=r"The Spark session of X was stopped\. Start a session"):
         short_em().fit(frame)
 
 

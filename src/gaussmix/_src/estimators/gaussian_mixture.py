@@ -428,8 +428,8 @@ class GaussianMixture(LikelihoodEstimator):
         check_hooks(self)
         if isinstance(self.n_components, Iterable) and not isinstance(self.n_components, str):
             raise ParameterTypeError(
-                f"n_components must be an integer ≥ 1, not {self.n_components!r:.60}. To choose among several "
-                f"numbers, use GaussianMixtureIC({self.n_components!r:.60})."
+                f"n_components must be an integer ≥ 1, not {self.n_components!r:.60}. To choose the number of "
+                f"components, use GaussianMixtureIC({self.n_components!r:.60})."
             )
         n_components = check_count("n_components", self.n_components, 1)
         family, names = parameters.check_family(self), changed_parameters(self)

@@ -156,7 +156,7 @@ def _make_template(
             "mixtures for each group, fit GaussianMixtureIC to each group in a loop."
         )
     elif n_components != 1 or parameters:
-        raise ValueError("fit_many accepts either an estimator or parameters. Set the parameters of the estimator.")
+        raise ValueError("fit_many accepts an estimator or parameters, not both: set the parameters on the estimator.")
     else:
         template = clone(estimator)
     is_bayesian, init = isinstance(template, BayesianGaussianMixture), template.init_params

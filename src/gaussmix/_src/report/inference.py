@@ -141,10 +141,10 @@ def compute_inference(fitted: FitResult, problem: Problem, kind: str, *, are_cou
     try:
         peak = LocalMaximum.from_model(problem, fitted.mixture._model, fitted.collapsed, is_frequency=is_frequency)
     except NotSmooth as error:
-        raise ValueError(f"inference can't use a formula here: {error}. Use bootstrap(X).") from None
+        raise ValueError(f"Standard errors can't be computed by formula, because {error}. Use bootstrap(X).") from None
     except SingularCovarianceError as error:  # differentiation reached a singular covariance
-        sentence = "inference can't use a formula here: a covariance is nearly singular. Use bootstrap(X)."
-        raise ValueError(sentence) from error
+        reason = "because a covariance is nearly singular. Use bootstrap(X)."
+        raise ValueError(f"Standard errors can't be computed by formula, {reason}") from error
     objective = problem.objective
     lacks_standard_error = peak.lacks_standard_error(objective)
     covariance = peak.parameter_covariance(kind, lacks_standard_error)

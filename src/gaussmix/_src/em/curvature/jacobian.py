@@ -28,7 +28,7 @@ VarianceBoundMasks = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 
 
 class NotSmooth(ValueError):
-    """Error raised if the structure or restrictions make the likelihood a non-smooth function of free parameters."""
+    """Error raised if standard errors can't be computed by formula; its text is the reason, without a full stop."""
 
 
 @dataclass(frozen=True, eq=False)

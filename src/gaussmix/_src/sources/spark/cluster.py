@@ -50,11 +50,11 @@ def open_spark(data: Any, request: OpenOptions) -> Source:
 def load_rows(table: SparkTable) -> Source:
     """Return a source of the rows of a data frame, which stay on the executors.
 
-    Raises RuntimeError if the Spark session of the data frame is stopped.
+    Raises RuntimeError if the Spark session of the data frame was stopped.
     """
     context = getattr(table.frame.sparkSession, "sparkContext", None)  # None if Spark Connect is used
     if context is not None and context._jsc is None:
-        raise RuntimeError("The session of the Spark frame is stopped. Start a session, and create the frame again.")
+        raise RuntimeError("The Spark session of X was stopped. Start a session, and create the data frame again.")
     frame = jobs.on_executors(table.values, partial(pieces.pieces, columns=table.columns), pieces.PIECES)
     return SparkCluster(frame, table.info)
 

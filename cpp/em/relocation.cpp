@@ -16,7 +16,7 @@ constexpr Index kMaxRounds = 10;
 // With fewer rows than features, the halves of any cluster are separate.
 constexpr Index kMinRows = 20;
 constexpr double kMinFraction = 0.1;  // minimum fraction of a cluster's weight in each half
-// The halves are found from a part of the rows: this number, or the number of features if larger.
+// The halves are found from a part of the rows, whose size is this number, or the number of features if that is larger.
 constexpr Index kMaxRows = 50;
 constexpr int kBisections = 3;
 // The halves of a cluster are separate if at most this fraction of the variance along the line through their means lies
@@ -58,8 +58,8 @@ public:
           d_(task.rows.n_features),
           n_clusters_(task.n_components) {}
 
-    // Relocates centres and repeats k-means, until this no longer lowers the sum of squares or the time is over.
-    // Returns false if interrupted.
+    // Relocates centres and repeats k-means, until the sum of squares does not decrease any more or the time is over.
+    // Returns false after an interrupt.
     bool run() {
         if (n_clusters_ < 3 || !(task_.seconds > 0)) return true;
         Values centres(task_.centres, task_.centres + n_clusters_ * d_);
@@ -85,7 +85,7 @@ private:
         return task_.seconds - elapsed.count();
     }
 
-    // Assigns each row to its nearest centre. All clusters are empty if interrupted.
+    // Assigns each row to its nearest centre. After an interrupt, all clusters are empty.
     Clusters clusters_about(const double* centres) const {
         const auto labels = nearest_centres(kernels_, task_.rows, n_clusters_, centres, execution_);
         Clusters result{std::vector<Indices>(n_clusters_), zeros(n_clusters_)};
@@ -137,8 +137,8 @@ private:
         return n_moved > 0;
     }
 
-    // Returns, for each cluster that is not divided, the merge with another such cluster that loses least, in ascending
-    // order of the losses.
+    // Returns, for each cluster that is not divided, the merge with another such cluster that increases the sum of
+    // squares least. The merges are in ascending order of these increases.
     std::vector<Merge> merges(const Values& mass, const std::vector<bool>& is_divided) const {
         std::vector<Merge> result;
         for (Index k = 0; k < n_clusters_ && !execution_.interrupt.has_come(); ++k) {

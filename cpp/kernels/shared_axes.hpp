@@ -1,8 +1,8 @@
 // Finds axes D (in columns) that fit several scatter matrices S_k as well as possible. Rotations of two axes at a time
 // lead from the initial D to a nearby local minimum of sum_k c_k log prod_j (D' S_k D)_jj; no rotation raises this sum.
 // If the weights c_k are the masses of the components, these axes are Flury's common principal components (1984,
-// Journal of the American Statistical Association 79). If c_k are prod_j (D' S_k D)_jj^(1/d), the rotations minimise
-// the sum of these geometric means.
+// Journal of the American Statistical Association 79). If c_k is prod_j (D' S_k D)_jj^(1/d), the geometric mean of the
+// variances of component k, the rotations minimise the sum of these geometric means.
 //
 // Let v_p and v_q be the variances along axes p and q. A rotation by the angle t in the plane of these axes changes the
 // product of the variances to m^2 - r^2, with m = (v_p + v_q) / 2, r = (cos 2t, sin 2t) (h, o)', h = (v_p - v_q) / 2

@@ -134,10 +134,10 @@ GAUSSMIX_INLINE Integers integers(Part a) { return (Integers)a.v; }
 GAUSSMIX_INLINE Part of_integers(Integers a) { return {(decltype(Part::v))a}; }
 
 // Splits positive normal numbers x into fraction * 2^exponent, where the fraction is in [sqrt(1/2), sqrt(2)), as musl's
-// log1p.c does. The constants are bit patterns of doubles; that of sqrt(1/2) is rounded. Adding `one` - `half_root` to
-// the bits of x carries into the exponent field exactly if the mantissa of x is at least the mantissa of sqrt(1/2). To
-// convert the exponent to a double, its bits replace the mantissa bits of the double 2^52, which makes the value 2^52
-// plus the exponent; 2^52 and the bias 1023 are then subtracted.
+// log1p.c does. The constants are bit patterns of doubles; the pattern of sqrt(1/2) is rounded. Adding `one` -
+// `half_root` to the bits of x carries into the exponent field exactly if the mantissa of x is at least the mantissa of
+// sqrt(1/2). To convert the exponent to a double, its bits replace the mantissa bits of the double 2^52, which makes
+// the value 2^52 plus the exponent; 2^52 and the bias 1023 are then subtracted.
 GAUSSMIX_INLINE void split(Part x, Part& fraction, Part& exponent) {
     constexpr Bits one = 0x3ff0000000000000, half_root = 0x3fe6a09e00000000, mantissa = 0x000fffffffffffff;
     constexpr Bits two_to_52 = 0x4330000000000000;

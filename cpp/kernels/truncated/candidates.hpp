@@ -20,8 +20,8 @@ public:
         }
     }
 
-    // Inserts the component of a slot into the candidates of vector v, and moves less probable components to the next
-    // place. The last component is dropped. Before the call, at most `n_before` places are in use.
+    // Inserts the component of a slot into the candidates of vector v, and moves less probable components back by one
+    // position. The last component is dropped. Before the call, at most `n_before` positions are in use.
     GAUSSMIX_INLINE void add(Vec log_density, Index slot, int v, Index n_before) {
         if (!any(less(least(v), log_density))) return;
         Vec moved = log_density, moved_slot = Vec::broadcast(static_cast<double>(slot));

@@ -234,9 +234,9 @@ def record_warnings() -> Iterator[list[tuple[str, type[Warning]]]]:
 
 
 def in_table(sentence: str, indices: Callable[[], Any]) -> str:
-    """Return a message about some rows of a table, in which row numbers are replaced by row numbers in the whole table.
+    """Replace the row numbers in a message about a selection of rows by the row numbers in the whole table.
 
-    `indices()` contains, for each of these rows, its index in the table. Names in quotes do not change.
+    `indices()` returns, for each selected row, its index in the table. Names in quotes do not change.
     """
 
     def renumber(match: re.Match[str]) -> str:

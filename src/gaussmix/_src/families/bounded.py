@@ -30,11 +30,10 @@ _FORMS = {
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Boundable(Family):
-    """A covariance structure without constraints, except that all components may share one covariance.
+    """A structure of full, diagonal or spherical covariances, one for each component or one for all components.
 
-    Because the structure itself does not constrain the eigenvalues, a bound c on their ratio can be set. With this
-    bound, all eigenvalues lie in an interval [m, c m] (García-Escudero and others 2008), the likelihood has a maximum,
-    and no component collapses onto a few rows.
+    A bound c on the ratio of the eigenvalues can be set. All eigenvalues then lie in an interval [m, c m]
+    (García-Escudero and others 2008), so that the likelihood has a maximum, and no component collapses onto a few rows.
 
     Parameters
     ----------
@@ -102,7 +101,7 @@ class Boundable(Family):
         return self.covariances(arrays.reshape(result.array.shape), *scatter.shape)
 
     def n_parameters(self, n_components: int, n_features: int) -> int:
-        """Return 1 if the bound is 1, because all variances are then equal; otherwise count as without a bound."""
+        """Return 1 if the bound is 1, because all variances are then equal; otherwise ignore the bound."""
         return 1 if self.max_condition == 1 else super().n_parameters(n_components, n_features)
 
 

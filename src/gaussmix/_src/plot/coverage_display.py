@@ -38,8 +38,8 @@ class CoverageDisplay(Display):
     values : (n_rows,), predicted probability of values below y given x or, for highest-density regions, predicted
         probability of points with a higher density than the row.
     is_central : whether regions are central intervals, as for a regressor; False for highest-density regions.
-    row_weight : (n_rows,), weights of the rows; None if all weights are 1. The grey band is computed for
-        as many rows as their rounded sum.
+    row_weight : (n_rows,), weights of the rows; None if all weights are 1. The grey band treats the
+        rounded sum of the weights as the number of rows.
 
     Attributes
     ----------

@@ -129,7 +129,7 @@ def check_verbose(verbose: Any) -> int:
     return int(verbose) if isinstance(verbose, (bool, np.bool_)) else check_count("verbose", verbose, 0)
 
 
-_DRAW = 0, 2**31 - 1, 4  # lower and upper bound and number of the random integers in a seed
+_DRAW = 0, 2**31 - 1, 4  # range and number of the random integers in a seed
 
 
 @lru_cache  # cached, because creating a RandomState takes a tenth of the time of a small fit

@@ -27,7 +27,7 @@ def search_dense_rows(
 ) -> Partition:
     """Run k-means, and request a split-and-merge search, on a sample of the rows without clutter.
 
-    A search of all rows gives distant rows their own components, because it does not know the noise component. If too
+    A search of all rows gives distant rows their own components, because it does not model noise. If too
     few rows remain without clutter, k-means reads all rows, and there is no search.
     """
     n_features = sample.rows.shape[1]

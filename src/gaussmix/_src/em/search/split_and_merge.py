@@ -124,7 +124,7 @@ def split_and_merge(
     n_steps: int = DEFAULT_STEPS,
     report: Callable[[str], object] = report_nothing,
 ) -> Model:
-    """Merge and split components on a subset of the sample, until many moves in a row have been rejected.
+    """Merge and split components on a subset of the sample, until many successive moves have been rejected.
 
     The search starts from `model`, with a structure and an objective that the C++ core supports, and its result is
     converted to the model's structure. If ratios of variances are bounded, the ridge is at least
@@ -137,7 +137,7 @@ def split_and_merge(
     kurtosis. With at most 3 components, for which there are few moves, EM also runs from a partition into central and
     outer rows, and from k-means. If EM from one of the partitions or from k-means reaches a higher likelihood than the
     search so far, the search starts again from the result of EM. Unless rows are few, the search then continues from
-    the best result with more rows (if available) and a higher limit on the number of moves rejected in a row. If no
+    the best result with more rows (if available) and a higher limit on the number of successive rejections. If no
     move promises a gain, the second search and the continuation are omitted. The partitions are also omitted if, in
     addition, there are more than 2 components, and no split gains much more than it gains by chance.
 
@@ -147,10 +147,10 @@ def split_and_merge(
 
     If a split still promises a large gain, the model does not fit the rows, and search runs from other initialisations
     may find higher maxima. Therefore, the results of `N_ASCENTS` search runs are combined in pairs: the components of
-    both results are pooled, and the least useful components are removed. So that combining takes no longer than a fit,
-    results are combined only if EM made `MIN_SLOW_STEPS` or more steps before the search (`n_steps`), and the runs
-    together read no more rows than the sample has. If components share a covariance, results are not combined, because
-    combining hardly raises the likelihood.
+    both results are pooled, and the least useful components are removed. To ensure that combining takes no longer than
+    a fit, results are combined only if EM made `MIN_SLOW_STEPS` or more steps before the search (`n_steps`), and the
+    runs together read no more rows than the sample has. If components share a covariance, results are not combined,
+    because combining hardly raises the likelihood.
 
     The search ends when its EM steps have visited as many pairs of a row and a component as `search_steps_factor`
     allows. When results are combined, the count of pairs restarts, with a limit of `COMBINATION_WORK_FACTOR` times the

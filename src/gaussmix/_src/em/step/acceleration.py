@@ -106,7 +106,10 @@ class EMPath:
         return replace(path, penalised_objective=penalised_objective, n_rejected=n_rejected)
 
     def with_shorter_limit(self) -> EMPath:
-        """Return the path after a rejected proposal. Consecutive rejections double the wait for the next proposal."""
+        """Return the path after a rejected proposal, with a lower limit on the length of the next proposal.
+
+        After r consecutive rejections, EM makes 2^(r − 1) − 1 steps before the next proposal.
+        """
         n_rejected, max_length = self.n_rejected, SHRINK_FACTOR * self.proposal_length
         path = replace(self, n_rejected=n_rejected + 1, n_steps_to_wait=2**n_rejected - 1)
         return replace(path, proposal_length=0.0, max_length=max_length)

@@ -255,8 +255,9 @@ class Table(ABC):
     def counting_names(self, names: Sequence[str]) -> list[str]:
         """Return the columns that only number the rows, judged by their names and by the first batch.
 
-        The numbers are consecutive. They may be in any order if the name is that of an index, such as "id". Otherwise
-        they must count from 0 or 1, because a column such as "rank" may contain the same numbers in another order.
+        The numbers are consecutive. They may be in any order if the column has the name of an index, such as "id".
+        Otherwise they must count from 0 or 1, because a column such as "rank" may contain the same numbers in another
+        order.
         """
         integers = [name for name in names if self.has_names and pa.types.is_integer(self.schema.field(name).type)]
         batch = next(self.batches(integers, integers), None) if integers else None

@@ -13,11 +13,12 @@ constexpr Index kSmallMixture = 3;
 std::optional<Mixture> initialise_by_kmeans(SearchContext& context, const SharedSample& sample);
 
 // Compares several other initialisations and returns the best. Two of them divide the rows into groups of equal weight:
-// by their distance from the overall mean, and by one feature. Two more are compared for small mixtures: another run of
-// k-means, and groups by distance of unequal weight. The first of these groups is the nearest seven eighths of the
-// rows, the second is the nearest seven eighths of the remaining rows, and so on. EM from each initialisation continues
-// as long as its log-likelihood may still exceed `log_likelihood` and the log-likelihoods of the earlier
-// initialisations. The function returns nothing if EM exceeds `log_likelihood` from no initialisation.
+// by their distance from the overall mean, and by one feature. For small mixtures, two more initialisations are
+// compared: another run of k-means, and groups of unequal weight by distance. The first of these groups is the nearest
+// seven eighths of the rows, the second is the nearest seven eighths of the remaining rows, and so on. EM from each
+// initialisation continues as long as its log-likelihood may still exceed `log_likelihood` and the log-likelihoods of
+// the earlier initialisations. The function returns nothing if EM does not exceed `log_likelihood` from any
+// initialisation.
 std::optional<Mixture> best_initialisation(SearchContext& context, const SharedSample& sample, double log_likelihood);
 
 }  // namespace gaussmix

@@ -26,10 +26,7 @@ def hashes(block: Block) -> Array:
 
 
 def are_drawn(hashed: Array, row_weight: Array | None, drawn_weight: float) -> NDArray[np.bool_]:
-    """Return which rows are drawn, given a hash in (0, 1] of each row.
-
-    A row of weight w is drawn with probability w / `drawn_weight`, or always if w exceeds `drawn_weight`.
-    """
+    """Return which rows are drawn: of weight w, each with probability w / `drawn_weight`; hashes are in (0, 1]."""
     return hashed * drawn_weight < (1.0 if row_weight is None else row_weight)
 
 

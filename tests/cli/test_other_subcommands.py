@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import joblib
@@ -97,6 +98,16 @@ class TestImpute:
             assert found.schema.types == [pa.float64(), pa.float64() if None in waiting else pa.int16()]
             filled = zip(waiting, found["waiting"].to_pylist(), strict=True)
             assert all(value == new for value, new in filled if value is not None)
+
+    def test_decimals_in_a_column_with_missing_values_become_the_nearest_floats(self, cli, model, tmp_path):
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        waiting = pa.array([Decimal("70.13210"), Decimal("71.00001"), None])
+        parquet.write_table(pa.table({"eruptions": [1.5, 2.5, 3.5], "waiting": waiting}), tmp_path / "in.parquet")
+        result = cli("impute", model, tmp_path / "in.parquet", "-q")
+        assert result.exit_code == 0, result.stderr
+        assert result.output.splitlines()[1:3] == ["1.5,70.1321", "2.5,71.00001"]
 
 
 class TestClassify:

@@ -186,11 +186,14 @@ def test_an_arrow_table_gives_the_same_fit_as_its_parquet_file(column, tmp_path)
     assert in_memory == in_batch == read
 
 
-def test_decimals_are_converted_to_the_nearest_floats(library):
-    X = rows_of(6)
-    decimals = [Decimal("0.1"), Decimal("-2.7"), Decimal(3), Decimal("1e-3"), Decimal("123456.789"), Decimal(0)]
+def test_decimals_are_converted_to_the_nearest_floats(library, tmp_path):
+    X = rows_of(7)
+    decimals = [*map(Decimal, ("0.1", "-2.7", "3", "1e-3", "123456.789", "0", "-0.13210"))]
     frame = library({"width": X[:, 0], "depth": decimals})
     np.testing.assert_array_equal(Frame.from_table(frame).rows("X")[:, 1], list(map(float, decimals)))
+    path = str(tmp_path / "t.parquet")
+    parquet.write_table(pa.table({"width": X[:, 0], "depth": decimals}), path)
+    np.testing.assert_array_equal(gaussmix.open(path).whole.rows[:, 1], list(map(float, decimals)))
 
 
 def test_integers_of_128_bits_are_converted_to_the_nearest_floats():

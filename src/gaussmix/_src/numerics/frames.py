@@ -151,6 +151,8 @@ class Frame:
 
         column = self.data.get_column(name)
         is_wide = column.dtype.is_decimal() or column.dtype in (nw.Int128, nw.UInt128)  # NumPy has no such types
+        if column.dtype.is_decimal():  # PyArrow's cast of a decimal does not always return the nearest float
+            column = column.cast(nw.String)
         kind: Any = nw.Int8 if column.dtype == nw.Boolean else nw.Float64 if is_wide else None
         return np.asarray((column if kind is None else column.cast(kind)).to_numpy())
 

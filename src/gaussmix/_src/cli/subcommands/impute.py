@@ -21,7 +21,7 @@ from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.mixture.missing_values import Filling
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.sources.tables import Files
-from gaussmix._src.sources.tables.base import is_numeric
+from gaussmix._src.sources.tables.base import as_doubles, is_numeric
 
 
 @click.command(cls=options.OnTables)
@@ -81,7 +81,7 @@ def _filled(
         for i, name in enumerate(features):
             if not (name in become_floats or missing[:, i].any()):
                 continue
-            column = part[name].cast(pa.float64(), safe=False) if name in become_floats else part[name]
+            column = as_doubles(part[name]) if name in become_floats else part[name]
             values: pa.Array = pa.array(imputed[:, i])
             if pa.types.is_string(column.type):
                 values = pa.array([str(value).replace(".", table.decimal) for value in imputed[:, i].tolist()])

@@ -360,7 +360,14 @@ def in_parts(batches: Iterator[pa.RecordBatch], n_rows: int) -> Iterator[pa.Tabl
 
 def doubles(column: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
     """Return the numbers of a column as float64, with NaN for null."""
-    return column_values(pc.cast(column, pa.float64(), safe=False))
+    return column_values(as_doubles(column))
+
+
+def as_doubles(column: pa.Array | pa.ChunkedArray) -> Any:
+    """Convert a column of numbers to Arrow's float64; nulls remain null."""
+    if pa.types.is_decimal(column.type):  # PyArrow's cast of a decimal does not always return the nearest float
+        column = pc.cast(column, pa.string())
+    return pc.cast(column, pa.float64(), safe=False)
 
 
 def column_values(column: pa.Array | pa.ChunkedArray) -> NDArray[Any]:

@@ -540,7 +540,7 @@ def test_fit_many_equals_the_fits_of_single_groups_bit_for_bit(blobs, overlap) -
         assert found.get_mixture(key) == alone.mixture_
         assert found.lower_bound[index] == alone.lower_bound_
     assert list(found.errors) == ["few"]
-    with pytest.raises(ValueError, match="either an estimator or parameters"):
+    with pytest.raises(ValueError, match="an estimator or parameters, not both"):
         gaussmix.fit_many(columns, 3, estimator=estimator)
     with pytest.raises(ValueError, match="does not support warm_start"):
         gaussmix.fit_many(columns, estimator=BayesianGaussianMixture(warm_start=True))

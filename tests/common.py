@@ -89,9 +89,9 @@ def reloaded(fitted: Any) -> Any:
 
 
 def invalid_arguments(table):
-    """Return pairs (change, pattern) of a table that maps error messages to lists of changes, for `parametrize`."""
+    """Return pairs (change, pattern) for `parametrize`, from a table of beginnings of messages and lists of changes."""
     return [
-        pytest.param(change, re.escape(message), id=f"{'-'.join(change)}-{message[:20]}-{i}")
+        pytest.param(change, f"^{re.escape(message)}", id=f"{'-'.join(change)}-{message[:20]}-{i}")
         for message, changes in table.items()
         for i, change in enumerate(changes)
     ]

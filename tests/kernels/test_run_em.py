@@ -117,3 +117,17 @@ INVALID = {
 def test_run_em_rejects_invalid_arguments(target, change, message):
     with pytest.raises(ValueError, match=message):
         target.run_em(**arguments(FAMILIES["full"], **change))
+
+
+INVALID_UPDATES = {
+    "n_features or n_components is 0": [{"mass": np.zeros(0)}],
+    "second must be of the algebra's size": [{"second": np.zeros(8)}],
+    "current must be of the algebra's size": [{"current": np.zeros(8)}],
+}
+
+
+@pytest.mark.parametrize(("change", "message"), invalid_arguments(INVALID_UPDATES))
+def test_update_rejects_invalid_arguments(target, change, message):
+    values = {"algebra": FULL, "mass": np.ones(2), "second": np.ones(18), "n_features": 3, "current": None}
+    with pytest.raises(ValueError, match=message):
+        target.update(**values | change)

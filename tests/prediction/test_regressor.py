@@ -87,8 +87,16 @@ def test_predictive_log_density_includes_components_whose_weight_underflows(rng)
     swapped = 10.0 - y  # y in the regime that x is not in
     expected = joint.log_density(np.c_[X, swapped]) - joint.marginal([0]).log_density(X[:, None])
     np.testing.assert_allclose(predictive.log_density(swapped), expected, rtol=1e-9)
-    distant = regressor.predict_mixture([[-1e200]])  # log γ(x) is −∞ up to rounding
+    distant = regressor.predict_mixture([[-1e200]])  # log γ(x) is the lowest float64
     assert distant.log_density([1e200])[0] == distant[0].log_density([[1e200]])[0]
+
+
+def test_predictive_weights_of_far_rows_sum_to_1(rng):
+    X, y = rng.normal(size=(100, 1)), np.repeat([-3.0, 3.0], 50) + 0.1 * rng.normal(size=100)
+    regressor, far = GaussianMixtureRegressor(2, covariance_type="tied").fit(X, y), np.linspace(-90, 90, 50)[:, None]
+    weights = regressor.predict_mixture(far).weights
+    np.testing.assert_allclose(weights.sum(axis=1), 1.0, rtol=4e-15)
+    np.testing.assert_allclose(weights, regressor.mixture_.conditional_weights(far, [0]), rtol=1e-11)
 
 
 def test_predictions_have_the_shape_of_y(v_shaped):

@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._src.engines.base import Engine
-from gaussmix._src.engines.complete.distant import component_log_odds
+from gaussmix._src.engines.complete.distant import component_log_odds, log_probabilities
 from gaussmix._src.families.base import is_separate
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.mixture.missing_values import density_p_value
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.numerics.elementary import log
 from gaussmix._src.numerics.threads import cached_property
 
 
@@ -80,9 +79,7 @@ class ClassMixtures:
 
     def log_probability(self, block: Block, engine: Engine[Any]) -> Array:
         """Return the log probabilities of the classes of each row, log p(c | x), (n_rows, n_classes), in nats."""
-        log_odds = self.log_odds(block, engine)
-        relative = log_odds - log_odds.max(axis=1, keepdims=True)
-        return np.asarray(relative - log(np.exp(relative).sum(axis=1, keepdims=True)))
+        return log_probabilities(self.log_odds(block, engine))
 
     def probability(self, block: Block, engine: Engine[Any]) -> Array:
         """Return the probabilities of the classes of each row, p(c | x), (n_rows, n_classes)."""

@@ -37,7 +37,7 @@ class PredictiveDistribution:
 
     Parameters
     ----------
-    log_weights : log γ_k(x) of the components' weights for each row, (n_rows, n_components), in nats.
+    log_weights : logarithms of the weights γ_k(x) of the components for each row, (n_rows, n_components), in nats.
     means : means m_k(x) of the components for each row, (n_rows, n_components, n_targets), in data units.
     covariances : covariances C_k of the components, in data units²; they are the same for all rows and have the shape
         that `family.shape` returns.

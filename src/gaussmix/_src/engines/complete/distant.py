@@ -21,7 +21,7 @@ from gaussmix._src.interfaces.moment_spec import AssignmentRule, MomentSpec
 from gaussmix._src.interfaces.moments import BlockMoments
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.numerics.elementary import softmax
+from gaussmix._src.numerics.elementary import exponential, log, softmax
 from gaussmix._src.numerics.rows import extremes
 
 # In a block of at most this many rows, each row is compared with `Parameters.inner_box`; in larger blocks, only the
@@ -70,6 +70,12 @@ def component_log_odds(block: Block, parameters: Parameters, engine: Engine[Any]
     distant, log_odds = distant_log_odds(block, parameters, engine.log_density)
     result[distant] = log_odds
     return result
+
+
+def log_probabilities(log_odds: Array) -> Array:
+    """Return log probabilities, which sum to 1 in each row, from log odds plus any constant per row, in nats."""
+    relative = log_odds - log_odds.max(axis=1, keepdims=True)
+    return relative - log(exponential(relative).sum(axis=1, keepdims=True))
 
 
 def distant_log_odds(block: Block, parameters: Parameters, log_density: LogDensity) -> tuple[NDArray[np.intp], Array]:

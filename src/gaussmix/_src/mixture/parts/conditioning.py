@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from gaussmix._src.checks import check_range
 from gaussmix._src.covariances import Covariances
 from gaussmix._src.engines.base import Engine
-from gaussmix._src.engines.complete.distant import component_log_odds
+from gaussmix._src.engines.complete.distant import component_log_odds, log_probabilities
 from gaussmix._src.errors import ParameterTypeError
 from gaussmix._src.families.base import Family
 from gaussmix._src.interfaces.block import Block
@@ -24,7 +24,6 @@ from gaussmix._src.mixture.parts.expectations import mean_and_spread, quiet, row
 from gaussmix._src.model import Model
 from gaussmix._src.noise_component import NoiseComponent
 from gaussmix._src.numerics.arrays import Array, Indices, Rows
-from gaussmix._src.numerics.elementary import softmax_and_log_sum
 from gaussmix._src.numerics.threads import one_blas_thread
 
 CONDITION_OVERFLOW = "Row {row} is so far from the means that the result is beyond the range of float64."
@@ -93,9 +92,8 @@ class Conditional:
         return engine.responsibilities(self._block(rows), self.known.parameters)
 
     def log_responsibilities(self, rows: ArrayLike, engine: Engine[Any]) -> Array:
-        """Return log γ_k(x), (n_rows, n_components), in nats, which is finite even if γ_k(x) underflows."""
-        log_odds = component_log_odds(self._block(rows), self.known.parameters, engine)
-        return np.asarray(log_odds - softmax_and_log_sum(log_odds)[1][:, None])
+        """Return log γ_k(x), (n_rows, n_components), in nats, which is −inf only if component k has weight 0."""
+        return log_probabilities(component_log_odds(self._block(rows), self.known.parameters, engine))
 
     def component_means(self, component: int, rows: Rows) -> Array:
         """Return the conditional mean m_k(x) of one component for each row, (n_rows, n_unknown)."""

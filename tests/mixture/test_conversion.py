@@ -224,7 +224,7 @@ def test_from_torch_and_from_cuvs_give_the_same_density(name, rng):
     ("structure", "covariances", "message"),
     [
         ("full", [np.eye(2), [[2.0, 1.0], [0.2, 2.0]]], "the covariance of component 1 is not symmetric"),
-        ("tied", [[2.0, 1.0], [0.2, 2.0]], "the covariance of component 0 is not symmetric"),
+        ("tied", [[2.0, 1.0], [0.2, 2.0]], "the covariance of components 0, 1 is not symmetric"),
         ("full", [np.eye(2), [[2.0, 0.0], [0.0, -1.0]]], "the covariance of component 1 has a negative variance"),
         ("diag", [[-1.0, 1.0], [1.0, -1.0]], "the covariance of components 0, 1 has a negative variance"),
         ("spherical", [1.0, -1.0], "the covariance of component 1 has a negative variance"),
@@ -236,7 +236,7 @@ def test_the_constructor_rejects_invalid_covariances(structure, covariances, mes
 
 
 def test_the_constructor_accepts_rounding_errors_of_singular_and_float32_matrices():
-    singular = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1e-17], [0.0, 0.0, 0.0]])
+    singular = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1e-17], [0.0, 0.0, -1e-17]])
     of_float32 = np.array([[1.0, 0.3, 0.0], [np.float32(0.3), 1.0, 0.0], [0.0, 0.0, 1.0]])
     for matrix in singular, of_float32:
         np.testing.assert_array_equal(

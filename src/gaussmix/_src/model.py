@@ -14,7 +14,7 @@ from gaussmix._src.families.base import Family
 from gaussmix._src.interfaces.parameters import Parameters
 from gaussmix._src.interfaces.whitening.base import Whitening
 from gaussmix._src.noise_component import NoiseComponent
-from gaussmix._src.numerics.arrays import FLOAT32_ASYMMETRY, Array, Indices, frozen, is_symmetric
+from gaussmix._src.numerics.arrays import FLOAT32_ERROR, Array, Indices, frozen, is_symmetric
 from gaussmix._src.numerics.threads import cached_property
 
 # Tolerance of the sum of weights, for weights typed with seven digits; weights from EM sum to 1 within K·ε.
@@ -182,18 +182,21 @@ def _invalid_singular_reason(covariances: Covariances, noun: str) -> str | None:
     """Return why covariances, possibly singular, are not valid, for the end of a sentence; None if they are valid."""
     if covariances.is_matrix:
         matrices = covariances.array
-        allowed = FLOAT32_ASYMMETRY * np.abs(matrices).max(axis=(-2, -1), keepdims=True)
+        allowed = FLOAT32_ERROR * np.abs(matrices).max(axis=(-2, -1), keepdims=True)
         asymmetric = (np.abs(matrices - matrices.swapaxes(-1, -2)) > allowed).any(axis=(-2, -1))
-        if asymmetric.any():
-            return f"the {noun} of {name_components(np.flatnonzero(asymmetric).tolist())} is not symmetric"
-    negative = np.flatnonzero((covariances.variances() < 0).any(axis=1))
-    return f"the {noun} of {name_components(negative.tolist())} has a negative variance" if negative.size else None
+        wrong = np.flatnonzero(np.broadcast_to(asymmetric, covariances.n_components))  # all, if covariances are shared
+        if wrong.size:
+            return f"the {noun} of {name_components(wrong.tolist())} is not symmetric"
+    variances = covariances.variances()
+    wrong = np.flatnonzero((variances < -FLOAT32_ERROR * variances.max(axis=1, keepdims=True)).any(axis=1))
+    return f"the {noun} of {name_components(wrong.tolist())} has a negative variance" if wrong.size else None
 
 
 def invalid_matrix_reason(covariances: Covariances, noun: str = "covariance") -> str | None:
     """Return why Gaussians with these covariances have no density, for the end of a sentence; None if they have one."""
     if covariances.is_matrix and not (symmetric := is_symmetric(covariances.array)).all():
-        return f"the {noun} of {name_components(np.flatnonzero(~symmetric).tolist())} is not symmetric"
+        wrong = np.flatnonzero(np.broadcast_to(~symmetric, covariances.n_components)).tolist()
+        return f"the {noun} of {name_components(wrong)} is not symmetric"
     try:
         usable = np.isfinite(covariances.whitening.log_abs_det).all()
     except SingularCovarianceError as error:

@@ -14,7 +14,7 @@ from gaussmix._src.covariances import Covariances, Dense, LowRank
 from gaussmix._src.errors import ParameterTypeError
 from gaussmix._src.families.base import Family, family_named, unconstrained
 from gaussmix._src.model import Model, invalid_reason
-from gaussmix._src.numerics.arrays import FLOAT32_ASYMMETRY, Array, copied, is_symmetric
+from gaussmix._src.numerics.arrays import FLOAT32_ERROR, Array, copied, is_symmetric
 
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture
@@ -106,7 +106,7 @@ def from_cuvs(weights: ArrayLike, means: ArrayLike, covariances: ArrayLike, cova
             f"covariance_type={covariance_type!r}."
         )
     matrices = flat.reshape(shape)
-    if family.kind.is_matrix and np.isfinite(matrices).all() and not is_symmetric(matrices, FLOAT32_ASYMMETRY).all():
+    if family.kind.is_matrix and np.isfinite(matrices).all() and not is_symmetric(matrices, FLOAT32_ERROR).all():
         _check("a covariance is not symmetric")
     return from_parameters(_scaled(proportions), centres, _symmetric(family, matrices), None, family)
 

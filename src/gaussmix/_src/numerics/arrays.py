@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 Rows = NDArray[np.floating[Any]]  # float32 or float64 array (n_rows, n_features) with any strides
 Indices = NDArray[np.intp]  # indices of features, rows or components
 MAX_GIGABYTES = 4.0  # size limit for arrays with one number per row and component
-FLOAT32_ASYMMETRY = 1e-4  # relative asymmetry of a matrix above which rounding errors of float32 cannot be the reason
+FLOAT32_ERROR = 1e-4  # relative errors of covariances above this are not rounding errors of float32
 PIECE_VALUES = 2**19  # values per NumPy call: 4 MB, about 2 ms per call if the memory is newly allocated
 
 

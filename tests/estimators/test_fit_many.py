@@ -194,6 +194,7 @@ def test_tidy_equals_the_tables_of_single_fits_and_leaves_out_groups_without_a_m
     pd.testing.assert_frame_equal(actual, expected, check_exact=True)
     with pytest.warns(RuntimeWarning, match="could not be fitted"):
         assert fit_many([groups["b"]], 2).tidy().shape == (0, 7)
+    assert fit_many({1: groups["a"], "c": groups["c"]}).tidy()["group"].tolist() == ["1", "c"]
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars", "arrow"])

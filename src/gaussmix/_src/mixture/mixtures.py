@@ -160,8 +160,9 @@ class Mixtures(Sequence[Mixture]):
 
         Returns
         -------
-        frame : a data frame from the first of pandas, polars and pyarrow that is installed. Columns: "group" (the key),
-            "component", "weight", and ``mean_x`` and ``sd_x`` for each feature x, in data units.
+        frame : a data frame from the first of pandas, polars and pyarrow that is installed. Columns: "group" (the key,
+            as text if the keys have several types), "component", "weight", and ``mean_x`` and ``sd_x`` for each feature
+            x, in data units.
 
         Raises
         ------
@@ -176,11 +177,14 @@ class Mixtures(Sequence[Mixture]):
         1     b          0     1.0      6.0    2.0
         """
         has_mixture = [key not in self.errors for key in self.keys]
+        keys = [key for key, has_one in zip(self.keys, has_mixture, strict=True) if has_one]
+        if len({type(key) for key in keys}) > 1:
+            keys = [str(key) for key in keys]
         means, (_, n_components, n_features) = self.means[has_mixture], self.means.shape
         variances = [mixture._model.covariances.variances() for _, mixture in self.items()]
         deviations = np.sqrt(variances).reshape(means.shape)
         columns: dict[str, Any] = {
-            "group": [key for key, _ in self.items() for _ in range(n_components)],
+            "group": [key for key in keys for _ in range(n_components)],
             "component": np.tile(np.arange(n_components), len(means)),
             "weight": self.weights[has_mixture].ravel(),
         }

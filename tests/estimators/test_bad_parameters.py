@@ -269,6 +269,8 @@ SUGGESTIONS = {
     "gm.mixture_.ppf(0.5)": (AttributeError, "Mixture has no ppf. Use quantile."),
     "gm.mixture_.means_": (AttributeError, "Mixture has no means_. Use means."),
     "gm.mixture_.cov": (AttributeError, "Mixture has no cov. Use covariance."),
+    "gm.mixture_.var()": (AttributeError, "Mixture has no var. Use std() ** 2."),
+    "gm.mixture_.log_prob(ROWS)": (AttributeError, "Mixture has no log_prob. Use log_density."),
     "BayesianGaussianMixture().fit(ROWS).n_components_": (AttributeError, "Use (mass_ > 0).sum(), which counts"),
     "gm.mixture_.score_samples(ROWS)": (AttributeError, "Mixture has no score_samples. Use log_density."),
     "fit_many([ROWS]).predict(ROWS)": (AttributeError, "Mixtures has no predict. Use get_mixture(key).predict."),

@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34843,
+    "src": 34845,
     "cpp": 14042,
-    "tests": 34627,
+    "tests": 34648,
     "bench": 2664,
     "tools": 626,
     "files": 1011,

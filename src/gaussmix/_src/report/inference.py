@@ -140,11 +140,11 @@ def compute_inference(fitted: FitResult, problem: Problem, kind: str, *, are_cou
     is_frequency = None if kind == "hessian" else are_counts or kind == "outer"
     try:
         peak = LocalMaximum.from_model(problem, fitted.mixture._model, fitted.collapsed, is_frequency=is_frequency)
-    except NotSmooth as error:
-        raise ValueError(f"Standard errors can't be computed by formula, because {error}. Use bootstrap(X).") from None
-    except SingularCovarianceError as error:  # differentiation reached a singular covariance
-        reason = "because a covariance is nearly singular. Use bootstrap(X)."
-        raise ValueError(f"Standard errors can't be computed by formula, {reason}") from error
+    except (NotSmooth, SingularCovarianceError) as error:  # differentiation may reach a singular covariance
+        reason = error if isinstance(error, NotSmooth) else "a covariance is nearly singular"
+        raise ValueError(
+            f"Standard errors can't be computed by formula, because {reason}. Use bootstrap(X)."
+        ) from error
     objective = problem.objective
     lacks_standard_error = peak.lacks_standard_error(objective)
     covariance = peak.parameter_covariance(kind, lacks_standard_error)

@@ -26,7 +26,7 @@ def hashes(block: Block) -> Array:
 
 
 def are_drawn(hashed: Array, row_weight: Array | None, drawn_weight: float) -> NDArray[np.bool_]:
-    """Return which rows are drawn: of weight w, each with probability w / `drawn_weight`; hashes are in (0, 1]."""
+    """Return a mask of the drawn rows; a row of weight w is drawn with probability min(1, w / `drawn_weight`)."""
     return hashed * drawn_weight < (1.0 if row_weight is None else row_weight)
 
 

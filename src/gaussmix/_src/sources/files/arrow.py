@@ -42,8 +42,8 @@ class Columns:
         for column in (*(columns or ()), *(() if weights is None else [weights])):
             if not is_numeric(schema.field(column).type):
                 raise ValueError(f"{name}, column {column!r}: {self.why_not_numeric(schema.field(column))}.")
-        self.names: Sequence[str]
-        self.names, self.notices = (columns, []) if columns else self._choose_features(schema)
+        names, self.notices = ([*columns], []) if columns else self._choose_features(schema)
+        self.names: Sequence[str] = names
         types = [schema.field(column).type for column in self.names]
         is_single = all(kind == pa.float32() for kind in types)
         self.dtype = np.dtype(np.float32 if is_single else np.float64)

@@ -24,7 +24,7 @@ from gaussmix._src.engines.base import Engine
 from gaussmix._src.estimators.sklearn_bases import BaseEstimator
 from gaussmix._src.fit.fitted import FitResult, Outcome
 from gaussmix._src.formats.record import Damaged, Details, EstimatorRecord, FitRecord, PathOrFile, Record
-from gaussmix._src.formats.values import Reader, from_plain, plain, read_values
+from gaussmix._src.formats.values import Reader, from_json, read_values, to_json
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array
@@ -231,7 +231,7 @@ class Estimator(BaseEstimator):
             raise Damaged(f"this {cls.__name__} has no parameter {unknown[0]!r:.60}; a newer version may have it")
         if dtype not in _DTYPES:
             raise Damaged(f"the training data have type {dtype!r:.40}, which no estimator supports")
-        parameters = {key: from_plain(key, value) for key, value in saved.parameters.items()}
+        parameters = {key: from_json(key, value) for key, value in saved.parameters.items()}
         estimator = cls(**parameters)
         lacking = [key for key in cls._attributes if key not in saved.attributes]
         if lacking and cls._needs_attributes:
@@ -327,10 +327,10 @@ def make_details(estimator: Estimator, names: tuple[str, ...] | None = None, fit
         names = estimator._fitted.feature_names
     name = type(estimator).__name__
     values = {key: value for key, value in estimator.get_params(deep=False).items() if key != "callbacks"}
-    parameters = {key: plain(f"{name}: {key}", value) for key, value in values.items()}
+    parameters = {key: to_json(f"{name}: {key}", value) for key, value in values.items()}
     fitted = estimator._fitted
     attributes = fitting.saved_result.to_saved_values(fitted) | estimator._saved_attributes()
-    attributes = {key: plain(key, value) for key, value in attributes.items()}
+    attributes = {key: to_json(key, value) for key, value in attributes.items()}
     dtype = fitted.dtype.name if fitted.dtype.name in _DTYPES else _DTYPES[-1]
     return Details(names, dtype, fit, EstimatorRecord(name, parameters, attributes))
 

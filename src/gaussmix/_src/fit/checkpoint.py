@@ -31,7 +31,7 @@ from gaussmix._src.fit.problem import Problem
 from gaussmix._src.formats.checkpoint_file import CheckpointRecord, ProgressRecord, RunRecord, read, write
 from gaussmix._src.formats.files import check_local, remove_unfinished
 from gaussmix._src.formats.record import Damaged, Json
-from gaussmix._src.formats.values import plain
+from gaussmix._src.formats.values import to_json
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.model import Model, invalid_reason
@@ -335,7 +335,7 @@ def fit_identity(
     values = [np.uint64(fingerprint.total), sample.rows, *([] if sample.row_weight is None else [sample.row_weight])]
     weights = [profile.total_weight, profile.n_positive, profile.largest_weight]
     parameters = estimator.get_params(deep=False)
-    settings = {name: _to_json(name, value) for name, value in parameters.items() if name not in IGNORED_PARAMETERS}
+    settings = {name: _comparable(name, value) for name, value in parameters.items() if name not in IGNORED_PARAMETERS}
     identity = {
         "the version of gaussmix": package_version(),
         "the estimator": type(estimator).__name__,
@@ -356,16 +356,16 @@ def _x_errors(block: Block) -> Any:
     return block.error if block.error is None or block.error.strides[0] else block.error[:1]
 
 
-def _to_json(name: str, value: Any) -> Json:
+def _comparable(name: str, value: Any) -> Json:
     """Convert the value of a parameter to a JSON value; equal values have equal JSON values."""
     if callable(value):
         return "a callable"
     if isinstance(value, np.random.RandomState):
         return "a RandomState"  # the file stores the generator's state separately
     if value is None or isinstance(value, str | bool | int | float | np.generic | dict | Value):
-        return plain(name, value)
+        return to_json(name, value)
     if isinstance(value, list | tuple) and any(isinstance(each, Value) for each in value):
-        return plain(name, [*value])
+        return to_json(name, [*value])
     array = np.asarray(value)
     return array.tolist() if array.size <= _MAX_SHOWN_VALUES and array.dtype.kind in "biuU" else _hash_values([array])
 

@@ -56,7 +56,7 @@ def list_reader(kinds: str) -> Reader:
     return lambda value: array_reader(kinds)(value).tolist()
 
 
-def plain(name: str, value: Any) -> Json:
+def to_json(name: str, value: Any) -> Json:
     """Convert a value to JSON; a value whose type JSON lacks becomes a JSON object whose first key is the type.
 
     Raises ValueError if the value can't be stored in a file; the message begins with the name of the parameter.
@@ -76,16 +76,16 @@ def plain(name: str, value: Any) -> Json:
         is_structure, own = isinstance(value, Family), getattr(value, "name", type(value).__name__)
         if type(value) is not (type(FAMILIES.get(own)) if is_structure else VALUES.get(own)):
             raise ValueError(f"{name} is {value!r:.80}, which is not registered, so a saved file could not be read.")
-        parameters = [[key, plain(key, each)] for key, each in value.non_default_params.items()]
+        parameters = [[key, to_json(key, each)] for key, each in value.non_default_params.items()]
         return {"structure" if is_structure else "value": own, "parameters": parameters}
     if isinstance(value, list | tuple | range):
         _check_size(name, _count_values(value))
         if isinstance(value, range):
             return {"range": [value.start, value.stop, value.step]}
-        return {"tuple" if isinstance(value, tuple) else "list": [plain(name, each) for each in value]}
+        return {"tuple" if isinstance(value, tuple) else "list": [to_json(name, each) for each in value]}
     if isinstance(value, dict) and all(isinstance(column, list | tuple | np.ndarray) for column in value.values()):
-        columns = ([plain(name, cell) for cell in column] for column in value.values())
-        return {"table": [list(pair) for pair in zip((_plain_key(name, key) for key in value), columns, strict=True)]}
+        columns = ([to_json(name, cell) for cell in column] for column in value.values())
+        return {"table": [list(pair) for pair in zip((_json_key(name, key) for key in value), columns, strict=True)]}
     try:
         array = np.asarray(value)
     except ValueError:
@@ -110,8 +110,8 @@ def _check_size(name: str, size: int) -> None:
         raise ValueError(f"{what}, too many for a file: set this parameter to None, or save only mixture_.")
 
 
-def from_plain(name: str, value: Json) -> Any:
-    """Convert JSON to the value from which `plain` made it; raise `Damaged` for JSON that `plain` never returns."""
+def from_json(name: str, value: Json) -> Any:
+    """Convert JSON to the value from which `to_json` made it; raise `Damaged` for JSON that `to_json` never returns."""
     try:
         match value:
             case {"float": str(text)}:
@@ -121,19 +121,19 @@ def from_plain(name: str, value: Json) -> Any:
                 state.set_state(("MT19937", np.asarray(keys, dtype=np.uint32), place, *rest))
                 return state
             case {"structure": str(own), "parameters": [*pairs]}:
-                return family_named(own, **{str(key): from_plain(name, each) for key, each in pairs})
+                return family_named(own, **{str(key): from_json(name, each) for key, each in pairs})
             case {"value": str(own), "parameters": [*pairs]} if own in VALUES:
-                return VALUES[own](**{str(key): from_plain(name, each) for key, each in pairs})
+                return VALUES[own](**{str(key): from_json(name, each) for key, each in pairs})
             case {"list": [*each]}:
-                return [from_plain(name, one) for one in each]
+                return [from_json(name, one) for one in each]
             case {"tuple": [*each]}:
-                return tuple(from_plain(name, one) for one in each)
+                return tuple(from_json(name, one) for one in each)
             case {"range": [int(), int(), int()] as ends} if len(range(*ends)) <= _MAX_NUMBERS:
                 return range(*ends)
             case {"array": list(values) | float(values), "dtype": str(dtype)} if dtype in _DTYPE_NAMES:
                 return np.array(values, dtype=dtype)
             case {"table": [*columns]}:
-                return {_key(key): [from_plain(name, cell) for cell in column] for key, column in columns}
+                return {_key(key): [from_json(name, cell) for cell in column] for key, column in columns}
             case None | bool() | int() | float() | str():
                 return value
     except (TypeError, ValueError, OverflowError, IndexError, RecursionError):
@@ -141,7 +141,7 @@ def from_plain(name: str, value: Json) -> Any:
     raise Damaged(f"{name!r:.60} in the header is not a value that gaussmix writes to files")
 
 
-def _plain_key(name: str, key: Any) -> str | int:
+def _json_key(name: str, key: Any) -> str | int:
     """Return the key of a column in a form for JSON; raise ValueError if `_key` could not restore the key."""
     key = key.item() if isinstance(key, np.generic) else key
     if isinstance(key, float) and key.is_integer():
@@ -163,7 +163,7 @@ def read_values(readers: Mapping[str, Reader], saved: Mapping[str, Any]) -> dict
     """Return the values of a file for which `readers` has a reader; raise `Damaged` if a value has the wrong type."""
     values = {}
     for key in readers.keys() & saved.keys():
-        value = from_plain(key, saved[key])
+        value = from_json(key, saved[key])
         try:
             values[key] = readers[key](value)
         except (TypeError, ValueError):

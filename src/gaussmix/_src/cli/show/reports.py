@@ -26,7 +26,7 @@ from gaussmix._src.fit.criteria import CROSS_VALIDATION, HIGHER_IS_BETTER, crite
 from gaussmix._src.fit.fitted import FitResult, Outcome, RowSummary
 from gaussmix._src.fit.saved_result import RUN_FIELDS, read_records
 from gaussmix._src.formats.record import Damaged, Details, FitRecord
-from gaussmix._src.formats.values import from_plain
+from gaussmix._src.formats.values import from_json
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.mixture.mixtures import Mixtures
 from gaussmix._src.mixture.words import first_names, shorten
@@ -367,7 +367,7 @@ def row_summary(details: Details) -> FitRecord | RowSummary | None:
 def _record(cls: type[_Record], attributes: Mapping[str, Any], key: str) -> _Record | None:
     """Return the record that an estimator in a file stores under a key; None if the record is missing or damaged."""
     try:
-        return read_records(cls, from_plain(key, attributes[key]))[0]
+        return read_records(cls, from_json(key, attributes[key]))[0]
     except (IndexError, KeyError, TypeError, ValueError, Damaged):
         return None
 

@@ -270,7 +270,16 @@ def test_log_cdf_of_extreme_rows_is_accurate_or_infinite(name, n_features):
         (lambda m: m.cdf([["a", "b"]]), TypeError, "rows must be real numbers"),
         (lambda m: m.cdf([[0.0, 1.0]], n_points=0), ValueError, "n_points=0 must be an integer ≥ 1"),
         (lambda m: m.probability(0.0, [1.0, np.nan]), ValueError, r"upper contains NaN at \(1,\)"),
-        (lambda m: m.probability([0.0, 2.0], 1.0), ValueError, "lower is 2.0 but upper is 1.0 in column 1: exchange"),
+        (
+            lambda m: m.probability([0.0, 2.0], 1.0),
+            ValueError,
+            r"lower is 2.0 but upper is 1.0 in column 1 \(counted from 0\): exchange the two limits",
+        ),
+        (
+            lambda m: m.with_feature_names(["a", "b"]).probability([[0.0, 0.0], [0.0, 2.0]], 1.0),
+            ValueError,
+            r"lower is 2.0 but upper is 1.0 in row 1 \(counted from 0\), column 'b': exchange the two limits",
+        ),
         (lambda m: m.probability([0.0, 1.0, 2.0], 3.0), ValueError, r"must have shape \(n_rows, 2\), not \(3,\) and"),
         (lambda m: m.probability(0.0, "b"), TypeError, "upper must be real numbers"),
     ],

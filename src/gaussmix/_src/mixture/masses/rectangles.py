@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 from scipy.special import log_ndtr, ndtri_exp
 
 from gaussmix._src.checks import check_real
+from gaussmix._src.errors import cell_named, column_named
 from gaussmix._src.interfaces.whitening.base import FactorShape
 from gaussmix._src.mixture.features import check_order
 from gaussmix._src.mixture.masses import bivariate
@@ -54,8 +55,9 @@ def check_rectangles(
         raise ValueError(f"lower and upper must have shape (n_rows, {n_features}), not {shapes}.")
     wrong = np.argwhere(low > high)
     if len(wrong):
-        cell = tuple(wrong[0])
-        raise ValueError(f"lower is {low[cell]} but upper is {high[cell]} in column {cell[-1]}: exchange both limits.")
+        cell = tuple(wrong[0].tolist())
+        where = column_named(cell[0], names) if low.ndim == 1 else cell_named(cell[0], cell[1], names)
+        raise ValueError(f"lower is {low[cell]} but upper is {high[cell]} in {where}: exchange the two limits.")
     return np.atleast_2d(low), np.atleast_2d(high), low.shape[:-1]
 
 

@@ -213,18 +213,18 @@ class VariationalPosterior:
         return replace(self, counts=mass, means=means, covariances=covariances)
 
     def draw_model(self, rng: np.random.Generator) -> Model:
-        """Draw the parameters of a mixture from q. Weights are rescaled to sum 1."""
-        prior, d, dof = self.prior, self.prior.n_features, self.dof
+        """Draw the parameters of a mixture from q. Weights are rescaled so that their sum is 1."""
+        prior = self.prior
         normal = rng.standard_normal(self.means.shape)
         if prior.covariance_form is Second.FULL:
             roots = self._draw_covariance_roots(rng)
             each = roots @ roots.swapaxes(-1, -2)
             offsets = (roots @ normal[..., None])[..., 0]  # the root of a shared covariance is used for every component
         else:
-            size = (len(dof), d) if prior.covariance_form is Second.DIAGONAL else len(dof)
-            shape = dof[:, None] if prior.covariance_form is Second.DIAGONAL else dof
-            each = prior.dof_factor * shape * self.covariances.each / rng.chisquare(prior.dof_factor * shape, size)
-            offsets = np.sqrt(each if prior.covariance_form is Second.DIAGONAL else each[:, None]) * normal
+            is_diagonal, variances = prior.covariance_form is Second.DIAGONAL, self.covariances.each
+            dof = prior.dof_factor * (self.dof[:, None] if is_diagonal else self.dof)
+            each = dof * variances / rng.chisquare(dof, variances.shape)
+            offsets = np.sqrt(each if is_diagonal else each[:, None]) * normal
         means = self.means + offsets / np.sqrt(self.mean_precisions)[:, None]
         weights = prior.weight_prior.draw_weights(self.counts, rng)
         covariances = replace(self.covariances, each=each)

@@ -120,12 +120,13 @@ class PairDisplay(FeatureDisplay):
         last = len(names) - 1
         for (i, j), ax in np.ndenumerate(self.axes_):
             ax.set_xlabel(names[j] if i == last else "")
-            ax.set_ylabel(names[i] if j == 0 and len(names) > 1 else ax.get_ylabel() if len(names) == 1 else "")
             ax.tick_params(bottom=i == last, labelbottom=i == last, left=j == 0, labelleft=j == 0)
-            for axis in (ax.xaxis, ax.yaxis):
-                shorten_tick_labels(axis)
-            if i == j and last:
-                ax.set_yticks([])
+            shorten_tick_labels(ax.xaxis)
+            shorten_tick_labels(ax.yaxis)
+            if last:  # the only plot of one feature keeps the name and the scale of its density
+                ax.set_ylabel(names[i] if j == 0 else "")
+                if i == j:
+                    ax.set_yticks([])
         if last:  # the scale of the top row is at the right end, because the first plot of this row shows a density
             self.axes_[0, -1].tick_params(right=True, labelright=True)
 

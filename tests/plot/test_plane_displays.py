@@ -6,7 +6,7 @@ import pytest
 
 import gaussmix
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureDetector, GaussianMixtureDimensionReducer, Mixture
-from gaussmix._src.plot.projection_display import largest
+from gaussmix._src.plot.projection_display import direction_label
 from gaussmix.plot import ComponentDisplay, DecisionRegionDisplay, DensityDisplay, PairDisplay, ProjectionDisplay
 
 
@@ -147,8 +147,8 @@ def test_terms_in_names_of_directions_do_not_depend_on_units(X):
         names.append(ax.get_xlabel().split("\n")[1])
     assert names[0].split()[1] in ("a", "c")  # only these features separate the groups
     assert names[0] == names[1]
-    assert largest(np.array([-3.0, 0.1, 4.0]), ["a", "b", "c"]) == "0.8 c − 0.6 a"
-    assert largest(np.array([-2.0, 0.0]), ["a", "b"]) == "−1 a"
+    assert direction_label(np.array([-3.0, 0.1, 4.0]), ["a", "b", "c"]) == "0.8 c − 0.6 a"
+    assert direction_label(np.array([-2.0, 0.0]), ["a", "b"]) == "−1 a"
 
 
 def test_the_projection_of_one_component_has_two_orthogonal_directions(X):

@@ -93,7 +93,7 @@ class ProjectionDisplay(ComponentDisplay):
         mixture = subject.mixture.without_noise.transform(axes, -axes @ result.centre)
         labels = [shorten(name) for name in subject.names]
         scaled = axes * overall(model.weights, model.means, model.covariances.variances())[1]
-        names = [f"direction {nth} (features in σ)\n{largest(axis, labels)}" for nth, axis in enumerate(scaled)]
+        names = [f"direction {nth} (features in σ)\n{direction_label(axis, labels)}" for nth, axis in enumerate(scaled)]
         known = subject.labels_and_certainty()
         projected_subject = Subject(mixture, names, rows, row_weight=subject.row_weight)
         projected = ComponentDisplay.from_fit(projected_subject, range(len(axes)), known)
@@ -101,7 +101,7 @@ class ProjectionDisplay(ComponentDisplay):
         return cls(**vars(projected), directions=axes)._plotted(ax, options)
 
 
-def largest(axis: Array, names: Sequence[str]) -> str:
+def direction_label(axis: Array, names: Sequence[str]) -> str:
     """Write a direction as the sum of its largest terms that fit in a label, such as "0.9 length − 0.4 width …"."""
     order = np.argsort(-abs(axis), kind="stable").tolist()
     named = [j for j in order if abs(axis[j]) >= 0.1 * abs(axis).max()]

@@ -102,7 +102,7 @@ class ConvergenceDisplay(Display):
         self.lines_[self.best_index].set_label(f"{which}: {counted(len(trace), 'step')},\nlast value {end}")
         others = [line for nth, line in enumerate(self.lines_) if nth != self.best_index]
         if others:
-            others[0].set_label(f"{len(others)} other {'start' if len(others) == 1 else 'starts'}")
+            others[0].set_label(counted(len(others), "other start"))
         ax.set(xlabel="step of EM", ylabel=f"{self.objective_name}, nats")
         ax.ticklabel_format(axis="y", useOffset=False)
         self._count_along_x(min_n_ticks=1)

@@ -118,10 +118,10 @@ class GaussianMixtureDetector(OutlierMixin, MixturePredictor):
             source = self._training_rows(X, sample_weight)
             self._fit_mixture(source, X, self._names)
             if rate is None:
+                rate = 1 - coverage
                 self.offset_ = float(self.mixture_.highest_density_level(coverage))
             else:
                 self.offset_ = self._lowest_of_complete_rows(source, rate)
-        rate = 1 - coverage if rate is None else rate
         warn(_overfit_sentence(source.row_totals.n_positive, self.n_parameters_, rate))
         return self
 

@@ -99,15 +99,16 @@ class GapTask:
         return np.concatenate([engine.log_density(rows.take(part, 0), self.parameters) for part in parts])
 
     def _log_density_of_candidates(self, rows: Block, candidates: NDArray[np.int32]) -> Array:
-        """Return log Σ_{k ∈ candidates} p(x, k) of each row, in nats, (n_rows,)."""
+        """Return log Σ_{k ∈ candidates} p(x, k) of each row, plus the noise component if any, in nats, (n_rows,)."""
         parameters, (K, d) = self.parameters, self.parameters.means.shape
         components = candidates.ravel().astype(np.intp)
-        row = np.repeat(np.arange(rows.n_rows), candidates.shape[1])
+        row_indices = np.repeat(np.arange(rows.n_rows), candidates.shape[1])
         log_terms = parameters.log_scale[components]
-        for part in _split(len(row), d**2):
-            offsets = np.asarray(rows.rows[row[part]], dtype=np.float64) - parameters.means[components[part]]
+        for part in _split(len(row_indices), d**2):
+            offsets = np.asarray(rows.rows[row_indices[part]], dtype=np.float64) - parameters.means[components[part]]
             whitened = parameters.whitening.take(components[part]).whiten_each(offsets)
             log_terms[part] -= 0.5 * (whitened**2).sum(axis=1)
+        # An index of −1 fills the place of a missing candidate.
         log_terms = np.where(components < 0, -np.inf, log_terms).reshape(candidates.shape)
         if parameters.log_noise_density > -np.inf:
             log_terms = np.column_stack((log_terms, np.full(rows.n_rows, parameters.log_noise_density)))
@@ -115,8 +116,8 @@ class GapTask:
         if rows.log_prior is not None:
             index = np.arange(rows.n_rows) if rows.prior_indices is None else np.asarray(rows.prior_indices)
             index, n_columns = index[:, None], rows.log_prior.shape[1]
-            known = rows.log_prior[index, np.clip(candidates, 0, n_columns - 1)]
-            log_terms += np.where((index < 0) | (candidates >= n_columns), 0.0, known)
+            log_prior = rows.log_prior[index, np.clip(candidates, 0, n_columns - 1)]
+            log_terms += np.where((index < 0) | (candidates >= n_columns), 0.0, log_prior)
         return log_sum(log_terms)
 
 

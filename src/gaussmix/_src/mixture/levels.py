@@ -241,8 +241,7 @@ def _radii(fraction: Array, n_features: int) -> tuple[Array, Array]:
     probability.
     """
     is_central = fraction < 0.5
-    with np.errstate(divide="ignore"):
-        depth = np.where(is_central, -np.log(2 * fraction), _DEPTH * ((2 - 2 * fraction) ** -2.0 - 1))
+    depth = np.where(is_central, -np.log(2 * fraction), _DEPTH * ((2 - 2 * fraction) ** -2.0 - 1))
     log_distant = np.log(0.5 * np.sqrt(_DEPTH)) - 1.5 * np.log(_DEPTH + depth)
     return half_square(-depth, n_features), np.log(2.0) - np.logaddexp(0.0, log_distant + depth)
 

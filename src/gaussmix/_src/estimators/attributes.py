@@ -47,7 +47,7 @@ def _per_component(model: Model, dtype: np.dtype[Any], name: str) -> Floats:
     shared = getattr(covariances, name)
     values = np.broadcast_to(shared, (model.n_components, *shared.shape[1:]))
     is_tiny = name == "noise" and values.min() < np.finfo(dtype).tiny
-    return values if is_tiny else narrowed(values, dtype)
+    return values if is_tiny else narrowed(values, dtype)  # rounding to float32 could make a noise variance 0
 
 
 def _narrowed_matrices(matrices: Covariances, dtype: np.dtype[Any]) -> Floats:

@@ -132,6 +132,7 @@ class DecisionRegionDisplay(FeatureDisplay):
         self.regions_ = []
         decided = self.scores.argmax(axis=0)
         for k, (pen, score) in enumerate(zip(pens, self.scores, strict=True)):
+            # The scores of detectors and of "rejected" are not probabilities; their lines show the decision, 1 or 0.
             is_probability = score.min() >= 0 and 0 < score.max() <= 1 + 1e-9
             height = score if is_probability else (decided == k).astype(float)
             self.regions_ += ax.plot(self.x, height, color=pen.color, linestyle=pen.line_style)

@@ -73,7 +73,7 @@ class Display:
 
     def _name_axes(self, features: Sequence[str], height: str = "") -> None:
         """Label the axes with the names of two features, or with the name of one feature and the quantity `height`."""
-        x, y, *_ = *features, height
+        x, y = (*features, height)[:2]
         self.ax_.set(xlabel=as_text(in_lines(x, _LABEL_WIDTH)), ylabel=as_text(in_lines(y, _LABEL_WIDTH)))
         shorten_tick_labels(self.ax_.xaxis)
         if len(features) > 1:

@@ -284,7 +284,7 @@ def _has_odd_multiples(leaf: Block, column: int, step: float) -> np.bool_:
 
 
 def _integer_columns(X: Any) -> Collection[int]:
-    """Return the indices of the columns of integers in an array or a data frame."""
+    """Return the indices of the columns of integers in an array, or of long integers in a data frame."""
     frame = numerics.frames.Frame.from_table(X)
     if frame is not None:
         return frame.integer_columns()

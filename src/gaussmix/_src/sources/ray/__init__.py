@@ -175,7 +175,7 @@ def _cast_null_columns(table: pa.Table, columns: Columns) -> pa.Table:
 def _count(part: Any, index: int, columns: Columns, n_columns: int) -> tuple[int, Sequence[int]]:
     """Return the number of rows of a partition, and the indices of its columns of 64-bit integers.
 
-    Raises ValueError if the columns of the partition differ from the first partition.
+    Raises ValueError if the columns of the partition differ from the columns of the first partition.
     """
     where = f"partition {index} of {columns.name}"
     table = _cast_null_columns(_table(part, where), columns)

@@ -346,9 +346,10 @@ def _cause_of_collapse(n_distinct: float, constant_columns: Sequence[int], lengt
 
     `length` contains the absolute coordinates (n_features,) of the direction in which the component is flattest.
     """
+    if n_distinct == 0:
+        return "the highest responsibility for no row"
     if n_distinct <= len(length):
-        cause = f"{counted(int(n_distinct), 'distinct row')} for {counted(len(length), 'column')}"
-        return cause if n_distinct else "the highest responsibility for no row"
+        return f"{counted(int(n_distinct), 'distinct row')} for {counted(len(length), 'column')}"
     if constant_columns:
         return f"one value, or nearly so, in {columns_text(constant_columns, names)}"
     together = np.flatnonzero(length > _MIN_PART * length.max()).tolist()

@@ -68,6 +68,11 @@ def test_quantiles_have_the_shape_of_p_and_are_infinite_at_0_and_1():
     np.testing.assert_array_equal(mixture.cdf([[-np.inf], [np.inf]]), [0.0, 1.0])
 
 
+def test_quantiles_near_the_largest_double_are_numbers():
+    mixture = Mixture([1.0], [[-1.7e308]], [1.0], FAMILIES["spherical"])
+    assert mixture.quantile([0.1, 0.9]).tolist() == [-1.7e308, -1.7e308]
+
+
 def test_quantiles_of_many_probabilities_equal_those_of_small_subsets(rng):
     """Check that many quantiles, which are bracketed by some of them, do not differ from quantiles of small subsets."""
     mixture = univariate(*MIXTURES["overlapping"])

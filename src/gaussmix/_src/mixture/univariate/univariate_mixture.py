@@ -178,7 +178,8 @@ def _bounds(line: UnivariateMixture, p: Array) -> tuple[Array, Array]:
         low, high = x[index - 1], x[index]
     else:
         low, high = _bounds_alone(line, p)
-    slack = 4 * np.finfo(np.float64).eps * (np.abs(low) + np.abs(high) + line.deviations.max())
+    unit = 4 * np.finfo(np.float64).eps  # each term is multiplied by it, because the sum of large limits may overflow
+    slack = unit * np.abs(low) + unit * np.abs(high) + unit * line.deviations.max()
     return low - slack, high + slack
 
 

@@ -103,11 +103,19 @@ def test_list_neighbours_returns_near_and_then_overlapping_components(target, rn
         assert found[k].tolist() == (expected * n_neighbours)[:n_neighbours]
 
 
-def test_list_neighbours_rejects_invalid_arguments(target):
-    near, sampled = np.zeros((3, 2), np.int32), np.zeros((4, 2), np.int32)
-    for wrong in ((near + 3, sampled, 5), (near, sampled - 2, 5), (near, sampled, 0), (near[:0], sampled, 5)):
-        with pytest.raises(ValueError, match="must"):
-            target.list_neighbours(*wrong, 1)
+INVALID_NEIGHBOURS = {
+    "near must be components": [{"near": np.full((3, 2), 3, np.int32)}],
+    "sampled must be components": [{"sampled": np.full((4, 2), -2, np.int32)}],
+    "n_neighbours must be at least 1": [{"n_neighbours": 0}],
+    "near must have rows, and sampled must have columns": [{"near": np.zeros((0, 2), np.int32)}],
+}
+
+
+@pytest.mark.parametrize(("change", "message"), invalid_arguments(INVALID_NEIGHBOURS))
+def test_list_neighbours_rejects_invalid_arguments(target, change, message):
+    arguments = {"near": np.zeros((3, 2), np.int32), "sampled": np.zeros((4, 2), np.int32), "n_neighbours": 5} | change
+    with pytest.raises(ValueError, match=message):
+        target.list_neighbours(*arguments.values(), 1)
 
 
 INVALID = {

@@ -10,7 +10,6 @@ from common import ArraySource, Block, Model
 
 from gaussmix import FAMILIES, Mixture
 from gaussmix._src.numerics.arrays import Array, Rows
-from gaussmix._src.sources.base import Assignment
 from gaussmix.extend import Source
 
 SIZES = 61, 7, 30  # numbers of rows in consecutive blocks, repeated; scaled up for thousands of rows
@@ -21,12 +20,12 @@ class ManyBlocks(Source):
 
     Parameters
     ----------
-    rows, row_weight, given : same as in `ArraySource`.
+    rows, row_weight : same as in `ArraySource`.
     """
 
-    def __init__(self, rows: Rows, row_weight: Array | None = None, given: Assignment | None = None) -> None:
+    def __init__(self, rows: Rows, row_weight: Array | None = None) -> None:
         self.n_rows, self.n_features, self.dtype = rows.shape[0], rows.shape[1], rows.dtype
-        self._all = Block(0, rows, row_weight, given)
+        self._all = Block(0, rows, row_weight)
 
     def blocks(self) -> Iterator[Block]:
         return cut(self._all)

@@ -23,9 +23,9 @@ def clusters(rng):
     return partial(separated_clusters, rng=rng, n_rows=70_000)
 
 
-def run_steps(source, mixture, n_threads=1, n_steps=N_STEPS, context=None):
+def run_steps(source, mixture, n_threads=1, n_steps=N_STEPS):
     """Run some EM steps, and return the moments of the last step and the mixture before it."""
-    before, engine = mixture, ENGINES["complete"](n_threads)
+    before, engine, context = mixture, ENGINES["complete"](n_threads), None
     for _ in range(n_steps):
         before = mixture
         moments, mixture, _ = em_step(source, engine, mixture, Objective(np.zeros(N_FEATURES)), {}, context=context)

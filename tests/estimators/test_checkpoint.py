@@ -128,10 +128,9 @@ def test_a_resumed_fit_with_candidate_components_never_lowers_the_likelihood(rng
 
 
 @pytest.mark.heavy
+@pytest.mark.usefixtures("auto_truncates_50_components")
 def test_a_resumed_fit_keeps_the_doubled_number_of_candidate_components(monkeypatch, rng, path, stop_at):
     """Check that the free energy never falls after resuming the first run, and that the second run has a small gap."""
-    for name in ("posterior.MIN_TRUNCATED_COMPONENTS", "table.MIN_TRUNCATED_COMPONENTS", "posterior.MIN_PAIRS"):
-        monkeypatch.setattr(f"gaussmix._src.fit.options.{name}", 50)
     X, parameters = rng.normal(size=(2000, 3)), {"covariance_type": "spherical", "tol": 0.01, "max_iter": 40}
     parameters |= {"init_params": ["random", "random_from_data"], "random_state": 0}
     n_states = len(GaussianMixture(60, **parameters).fit(X).outcome_.traces[0])

@@ -127,10 +127,9 @@ def test_posterior_gap_is_computed_after_the_ridge_is_dropped():
     assert abs(truncated.outcome_.posterior_gap - truncated.score(X) + truncated.lower_bound_) < 1e-4
 
 
-def test_posterior_auto_doubles_the_candidates_while_the_gap_is_large(monkeypatch, rows):
+@pytest.mark.usefixtures("auto_truncates_50_components")
+def test_posterior_auto_doubles_the_candidates_while_the_gap_is_large(rows):
     """Check that 8 candidates are doubled if all components overlap, and suffice if components are separated."""
-    for name in ("posterior.MIN_TRUNCATED_COMPONENTS", "table.MIN_TRUNCATED_COMPONENTS", "posterior.MIN_PAIRS"):
-        monkeypatch.setattr(f"gaussmix._src.fit.options.{name}", 50)
     overlapping = fitted(rows, "auto", 60, covariance_type="spherical", init_params="random", tol=0.01, max_iter=1000)
     assert overlapping.outcome_.n_candidates in (16, 32, 60)
     assert overlapping.outcome_.posterior_gap <= 2e-3
@@ -146,10 +145,9 @@ def test_posterior_auto_doubles_the_candidates_while_the_gap_is_large(monkeypatc
     assert [record.iteration for record in records] == list(range(1, 18))
 
 
+@pytest.mark.usefixtures("auto_truncates_50_components")
 def test_posterior_auto_tries_random_neighbours_once_the_gap_is_large(monkeypatch, rows):
     """Check that only the last four of 12 steps try drawn neighbours, because the gap is checked after step 8."""
-    for name in ("posterior.MIN_TRUNCATED_COMPONENTS", "table.MIN_TRUNCATED_COMPONENTS", "posterior.MIN_PAIRS"):
-        monkeypatch.setattr(f"gaussmix._src.fit.options.{name}", 50)
     n_drawn, step = [], TruncatedEngine.step
 
     def recording_step(engine, *arguments):

@@ -30,7 +30,6 @@ from gaussmix._src.formats.model_file import build_family
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.noise_component import NoiseComponent
 from gaussmix._src.numerics.arrays import Array
-from gaussmix._src.sources.opening import DEFAULT_MEMORY, check_memory
 from gaussmix._src.sources.traffic import format_bytes
 
 Exported = Mixture | GaussianMixtureDetector
@@ -143,7 +142,7 @@ def write_mclust(mixture: Mixture) -> bytes:
     return json.dumps(values, ensure_ascii=False).encode() + b"\n"
 
 
-def read_npz(contents: bytes, memory: int = check_memory(DEFAULT_MEMORY)) -> Mixture:
+def read_npz(contents: bytes, memory: int) -> Mixture:
     """Read a mixture from the arrays `weights`, `means`, `covariances` and `covariance_type` (by default "full").
 
     The decompressed arrays may be larger than the file, but at most `memory` bytes.
@@ -209,7 +208,7 @@ def write_c(model: Exported, target: str) -> bytes:
 
 
 PICKLES = (".joblib", ".pkl", ".pickle")
-READERS: dict[str, Callable[[bytes], Mixture]] = {".json": read_json, ".npz": read_npz}
+READERS: dict[str, Callable[..., Mixture]] = {".json": read_json, ".npz": read_npz}
 READERS |= dict.fromkeys(PICKLES, read_pickle)
 WRITERS: dict[str, Callable[[Mixture], bytes]] = {".json": write_json, ".npz": write_npz}
 WRITERS |= dict.fromkeys(PICKLES, write_pickle)

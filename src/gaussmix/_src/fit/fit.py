@@ -11,6 +11,7 @@ from gaussmix._src import fit as fitting
 from gaussmix._src.em import curvature
 from gaussmix._src.em.collapse.remedies import run_with_remedy
 from gaussmix._src.em.curvature.certificate_cost import is_certificate_cheap
+from gaussmix._src.em.objective.stopping import MAX_REMAINING_GAIN
 from gaussmix._src.em.objective.trace import TIME_IS_OVER, EMState, OptimalityCertificate, Trace, final_state
 from gaussmix._src.em.step.best_of import EMRun, best_run
 from gaussmix._src.em.step.loop import run_em
@@ -88,19 +89,19 @@ def _run_to_end(problem: Problem, plan: Plan, initial: EMState, last_objective: 
             if state.stop_reason is StopReason.CONVERGED and rule.seeks_maximum:
                 stopping = rule.stricter_rule(state.trace.objective)
                 if stopping is not None:
-                    initial = _check_maximum(problem, state, stopping.max_remaining_gain)
+                    initial = _check_maximum(problem, state)
                     stopping = stopping if initial.stop_reason is None else None
             elif state.stop_reason is StopReason.CONVERGED and moves and (moves_end := moves.improve_converged(state)):
                 initial, stopping = moves_end, rule
             yield initial
 
 
-def _check_maximum(problem: Problem, state: EMState, max_remaining_gain: float) -> EMState:
-    """Return the state with its certificate, and without a stop reason if EM would gain more than the limit."""
+def _check_maximum(problem: Problem, state: EMState) -> EMState:
+    """Return the state with its certificate, and without a stop reason if the remaining gain is not small."""
     certificate = find_certificate(problem, state, is_requested=True)
     check_certifiable("" if certificate.why_not == TIME_IS_OVER else certificate.why_not)
     gain, trace = certificate.remaining_gain, replace(state.trace, certificate=certificate)
-    return EMState(state.model, trace, state.stop_reason if gain is not None and gain < max_remaining_gain else None)
+    return EMState(state.model, trace, state.stop_reason if gain is not None and gain < MAX_REMAINING_GAIN else None)
 
 
 def check_certifiable(obstacle: str) -> None:

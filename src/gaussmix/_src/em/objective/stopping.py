@@ -27,9 +27,8 @@ class StopRule:
     deadline : value of `time.monotonic()` in seconds at which the run stops. The time is checked after each step, move
         and initialisation of a trimmed fit. Sources in other processes also interrupt a step at the deadline.
     is_watched : whether a callback is called after each step, so that the C++ core must run single steps.
-    max_remaining_gain : limit on the further gain that Newton's decrement predicts, in nats per unit of row weight. If
-        the predicted gain of a converged run exceeds this limit, the run continues with a tenth of the tolerance.
-        Infinity means no limit.
+    seeks_maximum : whether a converged run continues with a tenth of the tolerance if Newton's decrement predicts a
+        further gain of at least `MAX_REMAINING_GAIN`.
     previous_objective : last objective of an earlier fit, if the run continues this fit; otherwise −∞.
     """
 
@@ -37,18 +36,13 @@ class StopRule:
     max_steps: int = 100
     deadline: float = math.inf
     is_watched: bool = False
-    max_remaining_gain: float = math.inf
+    seeks_maximum: bool = False
     previous_objective: float = -math.inf
 
     @classmethod
     def at_maximum(cls, max_steps: int) -> Self:
         """Return a rule that ends a run only at a maximum, or when gains are rounding errors."""
-        return cls(FIRST_TOLERANCE, max_steps, max_remaining_gain=MAX_REMAINING_GAIN)
-
-    @property
-    def seeks_maximum(self) -> bool:
-        """Return whether a run continues until its predicted further gain is small."""
-        return self.max_remaining_gain < math.inf
+        return cls(FIRST_TOLERANCE, max_steps, seeks_maximum=True)
 
     def stricter_rule(self, objective: Sequence[float]) -> Self | None:
         """Return the rule with its tolerance divided by 10 until it is at most the smallest change of the objective.

@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34845,
+    "src": 34842,
     "cpp": 14042,
     "tests": 34641,
     "bench": 2664,

@@ -223,8 +223,11 @@ SUGGESTIONS = {
     "GaussianMixture(k=3)": (TypeError, "GaussianMixture() got an unexpected keyword argument 'k'. Use n_components."),
     "GaussianMixture(n_compnents=3)": (TypeError, "'n_compnents'. Use n_components."),
     "GaussianMixture(zzz=3)": (TypeError, "Use one of n_components, covariance_type, trim,"),
+    "GaussianMixture(data=ROWS)": (TypeError, "unexpected keyword argument 'data'. Pass it to fit: fit(X)."),
     "GaussianMixture(weights=1)": (TypeError, "Pass it to fit: fit(X, sample_weight=…)."),
     "GaussianMixture(3, 'full')": (TypeError, "Pass the other arguments by name: covariance_type=…, trim=…."),
+    "gm.bootstrap(ROWS, rng=3)": (TypeError, "unexpected keyword argument 'rng'. Use random_state."),
+    "gm.fit(ROWS, by='g')": (TypeError, "use fit_many(table, n_components, by=…)."),
     "gm.fit(ROWS, seed=3)": (TypeError, "It is a parameter of the estimator: GaussianMixture(random_state=…)."),
     "gm.merge(ROWS, n_clusters=2)": (TypeError, "Pass it to predict of the result: merge(X).predict(X, n_clusters=…)."),
     "GaussianMixtureIC().fit(ROWS, weights=1)": (TypeError, "GaussianMixtureIC.fit() got an unexpected keyword "

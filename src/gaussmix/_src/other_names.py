@@ -13,24 +13,41 @@ from typing import Any
 
 # Names in lower case that users may look for in `gaussmix`, and what to use instead.
 OF_PACKAGE = {
+    "adjustedrandindex": "sklearn.metrics.adjusted_rand_score",
     "bic": "the method bic of a fitted estimator",
+    "cdfmclust": "mixture_.cdf(rows) of a fitted estimator",
+    "clustcombi": "the method merge of a fitted estimator",
     "cluster": "GaussianMixture(n_components).fit_predict(X)",
     "densitymclust": "GaussianMixtureIC",
+    "dpgmm": "BayesianGaussianMixture",
     "em": "GaussianMixture",
+    "emcontrol": "tol and max_iter of an estimator",
+    "estep": "mixture_.responsibilities(rows) of a fitted estimator",
     "fit": "GaussianMixture(n_components).fit(X)",
     "fitgmdist": "GaussianMixture(n_components).fit(X)",
     "gmdistribution": "Mixture.from_parameters(weights, means, covariances)",
+    "hc": 'init_params="hierarchical" of an estimator',
     "imputedata": "GaussianMixtureImputer",
+    "load_model": "load(path)",
     "mclust": "GaussianMixtureIC",
     "mclustbic": "GaussianMixtureIC",
+    "mclustbootstrap": "the method bootstrap of a fitted estimator",
     "mclustbootstraplrt": "likelihood_ratio_test",
     "mclustda": "GaussianMixtureClassifier",
     "mclustdr": "GaussianMixtureDimensionReducer",
+    "mclusticl": 'GaussianMixtureIC(criterion="icl")',
     "mclustssc": "GaussianMixtureClassifier",
+    "me": "GaussianMixture(n_components, init_params=responsibilities)",
+    "mstep": "GaussianMixture(n_components, init_params=responsibilities, max_iter=0)",
     "predict": "the method predict of a fitted estimator",
+    "priorcontrol": 'prior="default" of an estimator',
+    "quantilemclust": "mixture_.quantile(p) of a fitted estimator",
     "read_csv": "open(path)",
+    "read_parquet": "open(path)",
     "sample": "the method sample of a fitted estimator or mixture",
     "save": "the method save of a fitted estimator or mixture",
+    "sim": "the method sample of a fitted estimator or mixture",
+    "vbgmm": "BayesianGaussianMixture",
 }
 # Private methods of scikit-learn that some programs call, and what to use instead.
 PRIVATE = {
@@ -53,39 +70,52 @@ _ANSWERS = {
     "aic(X)": "aic_",
     "GaussianMixtureIC itself, which is the best estimator after fit": "best_estimator_ best_model_",
     "GaussianMixtureIC, which has n_components_, covariance_type_ and results_": "best_params_",
-    "bic(X), or results_ of a GaussianMixtureIC": "bic_",
+    "bic(X), or results_ of a GaussianMixtureIC": "bic_ BIC",
+    'summary(X), which lists ICL, or GaussianMixtureIC(criterion="icl")': "icl icl_",
     "means_": "centers_ centroids_ cluster_centers_ mu_",
     "labels_": "labels classification_ clusters_ predictions_",
     "covariances_": "cov_ covariance_ covars_ covs_ sigma_ sigmas_",
     "lower_bound_": "inertia_",
     "lower_bound_ (the mean per row), or score(X)": "log_likelihood_ loglik_ loglikelihood_",
     "fit(X).predict_proba(X)": "fit_transform",
-    "predict_proba(X)": "membership_ memberships_ posterior_ predict_log_proba proba_ probabilities_ responsibilities_",
+    "predict_proba(X)": (
+        "membership_ memberships_ posterior_ predict_log_proba proba_ probabilities_ responsibilities_ z"
+    ),
     "n_components": "n_clusters",
-    "mixture_.n_components": "n_clusters_ n_components_",
+    "mixture_.family": "modelName",
+    "mixture_.n_components": "G n_clusters_ n_components_",
     "n_iter_": "n_iterations_",
-    "weights_": "pi_",
+    "n_parameters_": "df",
+    "weights_": "pi_ pro",
+    "weights_, means_ and covariances_": "parameters",
     "GaussianMixtureIC, which compares several candidates": "results_",
     "score_samples(X)": "scores_",
-    "inference(X), whose result has params, bse, cov_params and conf_int": "bse conf_int cov_params params",
+    "inference(X), whose result has params, bse, cov_params and conf_int": "bse conf_int confint cov_params params",
     "score_samples(X), or a GaussianMixtureDetector, which has decision_function": "decision_function",
     "predict_proba(X), or GaussianMixtureDimensionReducer": "transform",
     "predict_proba(X): 1 minus the largest value of a row": "uncertainty_",
 }
 # Names of parameters in gaussmix, each with the names in other packages, in lower case.
 _ARGUMENTS = {
+    "X": "data newdata",
+    "by": "group group_by groupby",
     "contamination": "fraction nu outlier_fraction outliers_fraction",
     "covariance_type": "cov_type covariance family modelname modelnames models structure structures",
     "coverage": "confidence mass",
+    "criterion": "scoring",
     "init_params": "init initialization start",
+    "kind": "type",
     "max_iter": "itmax iterations max_iterations maxiter n_iter",
-    "n_components": "g k n_cluster n_clusters n_class n_classes n_gaussians n_groups ncomp",
+    "mean_fraction": "lambda_",
+    "n_components": "g k modeltype n_cluster n_clusters n_class n_classes n_gaussians n_groups ncomp",
     "n_init": "n_starts nstart replicates",
     "n_jobs": "n_threads threads workers",
+    "n_resamples": "n_boot n_bootstrap nboot",
     "random_state": "rng seed",
     "reg_covar": "reg regularization regularizationvalue ridge",
     "sample_weight": "w weight weights",
     "tol": "eps epsilon tolerance",
+    "weight_concentration_prior": "alpha",
 }
 # Methods of other packages, and attributes of some estimators, whose equivalents belong to other objects.
 _ELSEWHERE = {
@@ -210,14 +240,16 @@ def call_error(method: Callable[..., Any], estimator: Any, error: TypeError) -> 
             by_name = [f"{each.name}=…" for each in ours if each.kind is each.KEYWORD_ONLY]
             hint = f"Pass the other arguments by name: {', '.join(by_name[:2])}."
     else:
-        hint = of_arguments(unknown[1], [each.name for each in ours])
-        parameter = OF_ARGUMENTS.get(unknown[1], unknown[1])
+        names = [each.name for each in ours]
+        hint, parameter = of_arguments(unknown[1], names), OF_ARGUMENTS.get(unknown[1], unknown[1])
         if (name, parameter) == ("merge", "n_components"):
             hint = "Pass it to predict of the result: merge(X).predict(X, n_clusters=…)."
-        elif name != "__init__" and parameter in owner._get_param_names():
+        elif parameter == "by":
+            hint = "To fit one mixture to each group, use fit_many(table, n_components, by=…)."
+        elif name != "__init__" and parameter in owner._get_param_names() and parameter not in names:
             hint = f"It is a parameter of the estimator: {owner.__name__}({parameter}=…)."
         elif name in {"__init__", "partial_fit"} and parameter in signature(owner.fit).parameters:
-            hint = f"Pass it to fit: fit(X, {parameter}=…)."
+            hint = "Pass it to fit: fit(X)." if parameter == "X" else f"Pass it to fit: fit(X, {parameter}=…)."
         elif name == "__init__" and parameter in import_module("gaussmix").GaussianMixture._get_param_names():
             hint = hint if parameter in owner._get_param_names() else "It is a parameter of GaussianMixture."
     text = str(error).partition(". Did you mean")[0]  # Python 3.13 also suggests a name

@@ -57,9 +57,9 @@ class PosteriorEstimator(MixtureEstimator, ABC):
     covariance_prior_: Array
     """Scale S of the prior on the covariances, in the shape of a single covariance; data units²."""
     _instead: ClassVar[Mapping[str, str]] = {
-        **dict.fromkeys(("aic", "aic_", "bic", "bic_"), "lower_bound_, with which you can compare fits"),
+        **dict.fromkeys(("aic", "aic_", "bic", "bic_", "BIC", "icl"), "lower_bound_, with which you can compare fits"),
         **dict.fromkeys(
-            ("bootstrap", "bse", "conf_int", "cov_params", "inference", "params"),
+            ("bootstrap", "bse", "conf_int", "confint", "cov_params", "inference", "params"),
             "posterior_, which has credible intervals",
         ),
         **dict.fromkeys(("n_clusters_", "n_components_"), "(mass_ > 0).sum(), which counts the components with rows"),

@@ -95,7 +95,8 @@ def likelihood_ratio_test(
     )
     n_resamples, rng, ratios = check_count("n_resamples", n_resamples, 1), check_seed(random_state), []
     rows: Any = open(X) if type(X) is not np.ndarray and is_table(X) else X  # `open` rejects NaN
-    fit_parameters = _fit_parameters(parameters, random_state)
+    own = "n_components_alternative", "n_resamples", "random_state"
+    fit_parameters = _fit_parameters("likelihood_ratio_test", own, parameters, random_state)
     if check_tol(fit_parameters["tol"]) is None:
         raise ValueError("likelihood_ratio_test needs a number for tol, in nats per row, for example tol=1e-6.")
     for k in range(smallest, largest):
@@ -165,7 +166,9 @@ def n_components_test(
     """
     largest, n_extra = check_count("max_components", max_components, 1), check_count("n_extra", n_extra, 1)
     check_within("alpha", alpha, "a number between 0 and 1", lambda value: 0 < value < 1)
-    fit_parameters, rng = _fit_parameters(parameters, random_state), check_seed(random_state)
+    own = "max_components", "n_extra", "alpha", "random_state"
+    fit_parameters = _fit_parameters("n_components_test", own, parameters, random_state)
+    rng = check_seed(random_state)
     fitted = GaussianMixture(**fit_parameters).fit(X)
     source, names = fitted._source(X), names_of(fitted.mixture_)
     if source.whole is None:
@@ -240,11 +243,15 @@ def em_test(x: ArrayLike) -> ComponentNumberTest:
     return ComponentNumberTest(np.array([1]), np.array([statistic]), p_value, about, None, frame_library(x))
 
 
-def _fit_parameters(parameters: dict[str, Any], random_state: Any) -> dict[str, Any]:
-    """Return the parameters of a test's fits, with one seed for all fits; raises TypeError for unknown names."""
+def _fit_parameters(test: str, own: tuple[str, ...], parameters: dict[str, Any], random_state: Any) -> dict[str, Any]:
+    """Return the parameters of a test's fits, with one seed for all fits; raises TypeError for unknown names.
+
+    `own` lists the test's own parameters for the message.
+    """
     others = sorted(parameters.keys() - {*FIT_PARAMETERS})
     if others:
-        raise TypeError(f"Tests of the number of components accept {listed(FIT_PARAMETERS)}, not {others[0]!r}.")
+        names = *own, *FIT_PARAMETERS
+        raise TypeError(f"{test} accepts {listed(names, len(names))}, not {others[0]!r}.")
     return FIT_DEFAULTS | parameters | {"random_state": int(drawn_seed(random_state)[0])}
 
 

@@ -112,8 +112,9 @@ class ModelFile:
         else:
             missing = [name for name in wanted if name not in table.column_indices]
             if missing:
+                columns_text = f"column{'s' * (len(missing) > 1)} {listed(missing)}"
                 raise ValueError(
-                    f"{table.name} has no column {listed(missing)}, which {self.name} needs; the columns are "
+                    f"{table.name} has no {columns_text}, which {self.name} needs; the columns are "
                     f"{listed(table.names)}."
                 )
             matched = wanted

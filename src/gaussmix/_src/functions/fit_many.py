@@ -150,7 +150,7 @@ def _make_template(
     if estimator is None:
         template: GaussianMixture | BayesianGaussianMixture = GaussianMixture(n_components, **parameters)
     elif not isinstance(estimator, GaussianMixture | BayesianGaussianMixture):
-        what = f"the class {estimator.__name__}" if isinstance(estimator, type) else f"{estimator!r:.60}"
+        what = f"the class {estimator.__name__}" if isinstance(estimator, type) else type(estimator).__name__
         raise ParameterTypeError(
             f"estimator must be a GaussianMixture or a BayesianGaussianMixture, not {what}. To choose among several "
             "mixtures for each group, fit GaussianMixtureIC to each group in a loop."

@@ -167,7 +167,7 @@ def _check_component_labels(
     if labels.min() < -has_noise or labels.max() >= n_components:
         raise ValueError(
             f"{origin} contains the labels {labels.min()} … {labels.max()}; with n_components={n_components} they "
-            f"must lie in 0 … {n_components - 1}."
+            f"must lie in 0 … {n_components - 1}. Count labels from 0."
         )
     _check_all_have_rows(origin, np.bincount(labels + 1, row_weight, n_components + 1)[1:].astype(np.float64))
     return labels.astype(np.int32)

@@ -92,6 +92,8 @@ USAGE = [  # commands, and a part of their error message
     ("fit x.csv --clusters 3", "No such option '--clusters'. Did you mean '-k'?"),
     ("fit x.csv --covariance-type full", "Did you mean '--structure'?"),
     ("fit x.csv --random-state 3", "Did you mean '--seed'?"),
+    ("fit x.csv --group g", "No such option '--group'. Did you mean '--by'?"),
+    ("fit x.csv --out m.gmm", "No such option '--out'. Did you mean '--output'?"),
     ("fit x.csv --data", "'--start'?) See"),
     ("fit x.csv --criterion silhouette", "'cv', 'stability'. See"),
     ("fit x.csv -k", "requires an argument"),

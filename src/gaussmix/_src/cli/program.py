@@ -91,9 +91,11 @@ class Program(click.Group):
 
 # This dictionary maps options of other programs to options of this program with the same meaning.
 _SYNONYMS = dict.fromkeys(
-    ("--clusters", "--n-clusters", "--components", "--n-components", "--n_components", "--K", "-K"), "-k"
+    ("--clusters", "--n-clusters", "--components", "--n-components", "--n_components", "--k", "--K", "-K"), "-k"
 )
 _SYNONYMS |= dict.fromkeys(("--covariance", "--covariance-type", "--covariance_type", "--model-names"), "--structure")
+_SYNONYMS |= dict.fromkeys(("--group", "--group-by", "--groupby", "--groups"), "--by")
+_SYNONYMS |= dict.fromkeys(("--out", "--outfile"), "--output")
 _SYNONYMS |= dict.fromkeys(("--random-state", "--random_state", "--rng"), "--seed")
 
 

@@ -175,7 +175,7 @@ def _of_frame(data: Any, request: OpenOptions) -> DaskTable:
 
 
 def _type_sentence(name: Any, data: Any) -> str:
-    return f"column {name!r}: {data.dtypes[name]} is not a type of real numbers."
+    return f"column {name!r}: its type, {data.dtypes[name]}, is not numeric."
 
 
 def _numpy_type(dtype: Any) -> Any:

@@ -76,8 +76,8 @@ std::optional<AscentResult> ascend(const KernelTable& kernels, const AscentView&
 
 // Returns a combination of the best components of two mixtures. The function pools the components of both mixtures, and
 // then removes the components whose removal lowers the log-likelihood least, until the number of components of one
-// mixture remains. Returns nothing if components share a covariance, if no combination is
-// found, for example because an M-step would violate `em.limits`, or if interrupted.
+// mixture remains. Returns nothing if components share a covariance, if no combination is found, for example because an
+// M-step would violate `em.limits`, or if interrupted.
 std::optional<Mixture> combine(const KernelTable& kernels, const EmView& em, const Execution& execution,
                                const Mixture& first, const Mixture& second);
 

@@ -11,7 +11,8 @@ public:
     Factoriser(const KernelTable& kernels, Index n_features)
         : kernels_(kernels), n_features_(n_features), scratch_(Buffer::of_doubles(n_features * (n_features + 2))) {}
 
-    // Returns false if the matrix is singular to working precision.
+    // Returns false if the matrix is singular to working precision. If `listener` cancels the call, its results must
+    // not be used, because W may be incomplete although true is returned.
     bool operator()(const double* matrix, Listener listener, double* factor, double* log_abs_det) {
         return kernels_.factorise(n_features_, matrix, listener, scratch_.doubles(), factor, log_abs_det);
     }
@@ -27,7 +28,8 @@ private:
 bool invert_roots(const double* variances, Index count, double* roots);
 
 // Computes the whitening factors W of n covariances, in the layout of `factor_shape`, and log |det W|, (n,). Returns
-// false if a covariance is singular, or if a variance is subnormal, negative or infinite.
+// false if a covariance is singular, or if a variance is subnormal, negative or infinite. If `listener` cancels the
+// call, its results must not be used.
 bool find_whitening(const KernelTable& kernels, FactorShape factor_shape, Index n, Index n_features,
                     const double* covariances, Listener listener, double* factors, double* log_abs_det);
 

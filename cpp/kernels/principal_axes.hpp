@@ -18,6 +18,7 @@ namespace gaussmix::GAUSSMIX_ISA::principal {
 constexpr int kMaxSweeps = 60;
 constexpr double kTaken = -__DBL_MAX__;  // replaces the variance of a feature that already has a column
 
+// Returns the scalar product of two columns, including their padding, which is zero.
 GAUSSMIX_INLINE double dot(const double* a, const double* b, Index stride) {
     Vec sum = Vec::zero();
     for (Index i = 0; i < stride; i += kLanes) sum = fma(Vec::load(a + i), Vec::load(b + i), sum);

@@ -65,8 +65,8 @@ inline Vec normalise(double* densities, Index n_components, Vec noise, Vec weigh
     return factor;
 }
 
-// Writes log p(x, k) of the rows x of the batch under all components k to `out`.
-inline void write(const Batch& batch, Index n_components, const double* densities, double* out) {
+// Writes log p(x, k) of the rows x of the batch under all components k to `out`, (n_rows, n_components).
+inline void write_log_densities(const Batch& batch, Index n_components, const double* densities, double* out) {
     for (int i = 0; i < batch.n_rows; ++i) {
         for (Index k = 0; k < n_components; ++k) out[batch.row[i] * n_components + k] = densities[k * kLanes + i];
     }

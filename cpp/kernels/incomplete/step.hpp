@@ -138,7 +138,7 @@ private:
         Vec::broadcast(operands_[Operands(task_.shape).noise]).store(noise);
         add_prior(task_.prior, batch, n_components, densities, noise);
         if (!is_step()) {
-            write(batch, n_components, densities, out_);
+            write_log_densities(batch, n_components, densities, out_);
             return true;
         }
         const Vec factor =

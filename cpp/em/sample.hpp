@@ -25,7 +25,8 @@ DistinctRows distinct_rows(const RowsView& rows, const RowWeightView& row_weight
 void copy_rows(const RowsView& rows, const std::vector<Index>& indices, Listener listener, double* out);
 
 // Computes the variance of each column after values with a total weight of `dropped` are removed at each end of the
-// sorted column. The variance is 0 if no weight remains. The rows must be in C order.
+// sorted column. The variance is 0 if no weight remains. The rows must be in C order. If all weights are 1, `dropped`
+// must be an integer.
 void trimmed_variances(const double* rows, const double* weight, Index n_rows, Index n_features, double dropped,
                        Listener listener, double* out);
 

@@ -33,6 +33,7 @@ Index rows_in_block(const Shape& shape) {
     return rows;
 }
 
+// Estimates the number of multiply-adds that take as long as drawing one row, including its random numbers.
 double work_per_drawn_row(const Shape& shape) {
     const auto d = static_cast<double>(shape.n_features);
     return 100 + 40 * d + 2 * d * static_cast<double>(shape.n_factors) +

@@ -100,8 +100,9 @@ inline void pack(const TruncatedView& task, const ParametersView& parameters, vo
     const OperandsLayout from(shape);
     const RecordLayout to(shape);
     if (to.stride == 0) return;
+    const Index d = shape.n_features;
     double* packed = static_cast<double*>(operands);
-    for (Index k = 0, d = shape.n_features; k < shape.n_components; ++k) {
+    for (Index k = 0; k < shape.n_components; ++k) {
         double* record = packed + from.size + k * to.stride;
         copy(packed + from.factors + k * from.factor_stride, to.mean, record);  // the mean follows the factor
         copy(packed + from.means + k * d, d, record + to.mean);

@@ -171,11 +171,13 @@ std::vector<Merge> find_merges(const KernelTable& kernels, const PackedPriorView
 }
 
 std::vector<Merge> best_merges(std::vector<Merge> merges, Index n_components, Index limit) {
+    // This also drops NaN, for which the comparison below would not be a valid order.
+    std::erase_if(merges, [](const Merge& merge) { return !(merge.gain > 0); });
     std::stable_sort(merges.begin(), merges.end(), [](const Merge& a, const Merge& b) { return a.gain > b.gain; });
     std::vector<Index> n_chosen(n_components, 0);
     std::vector<Merge> chosen;
     for (Merge& merge : merges) {
-        if (!(merge.gain > 0) || n_chosen[merge.one] >= limit || n_chosen[merge.other] >= limit) continue;
+        if (n_chosen[merge.one] >= limit || n_chosen[merge.other] >= limit) continue;
         ++n_chosen[merge.one], ++n_chosen[merge.other];
         chosen.push_back(std::move(merge));
     }

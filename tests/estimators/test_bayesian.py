@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from common import assert_same_fit
-from scipy.special import gammaln
+from scipy.special import gammaln, logsumexp
+from scipy.stats import multivariate_t
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
@@ -282,6 +283,24 @@ def test_score_is_the_mean_log_predictive_density(overlap) -> None:
         np.average(found.score_samples(overlap), weights=weight)
     )
     assert found.score_samples(overlap.astype(np.float32)).dtype == np.float32
+
+
+@pytest.mark.parametrize(("n_components", "concentration"), [(2, 0.3), (5, 0.1), (6, 0.1), (8, 1.0)])
+def test_predictive_density_of_far_rows_ignores_rounding_errors_of_weights(n_components, concentration, blobs) -> None:
+    """Check that a Dirichlet prior, which omits no component, adds no wide component to the predictive density."""
+    settings = {"weight_concentration_prior_type": "dirichlet_distribution", **PLAIN_EM}
+    wide = {"mean_precision_prior": 1e-9, "degrees_of_freedom_prior": 1e4, "weight_concentration_prior": concentration}
+    found = BayesianGaussianMixture(n_components, random_state=0, **settings, **wide).fit(blobs)
+    factors = (1 + 1 / found.mean_precision_) * found.degrees_of_freedom_ / (found.degrees_of_freedom_ - 1)
+    far = blobs[:1] + np.linspace(0, 300, 31)[:, None]
+    terms = [
+        multivariate_t(mean, factor * covariance, df=dof - 1).logpdf(far)
+        for mean, factor, covariance, dof in zip(
+            found.means_, factors, found.covariances_, found.degrees_of_freedom_, strict=True
+        )
+    ]
+    expected = logsumexp(np.array(terms).T + np.log(found.weights_), axis=1)
+    np.testing.assert_allclose(found.score_samples(far), expected, rtol=1e-9)
 
 
 def test_callbacks_receive_the_bound_and_may_end_the_fit(blobs, capsys) -> None:

@@ -251,7 +251,9 @@ class VariationalPosterior:
         prior.
         """
         weights = self.prior.weight_prior.mean_weights(self.counts)
-        rest = max(0.0, 1.0 - float(weights.sum()))
+        # The weight of the last component is not computed as 1 minus the sum of `weights`, because its t distribution
+        # may be so wide that a rounding error in its weight dominates the density of distant rows.
+        rest = self.prior.weight_prior.mean_omitted_weight(self.counts)
         extended, d = self.with_empty_components(1), self.prior.n_features
         dof = np.broadcast_to(extended.dof, len(extended.counts))
         if self.prior.covariance_form is Second.FULL:

@@ -38,6 +38,11 @@ class DirichletWeights:
         """Return E π_k, (n_components,), whose sum is 1 minus the weight of all omitted components."""
         return (self.concentration + mass) / (self.n_components * self.concentration + mass.sum())
 
+    def mean_omitted_weight(self, mass: Array) -> float:
+        """Return the expected weight of all omitted components together, without a rounding error if it is 0."""
+        n_omitted = self.n_components - len(mass)
+        return float(n_omitted * self.concentration / (self.n_components * self.concentration + mass.sum()))
+
     def draw_weights(self, mass: Array, rng: np.random.Generator) -> Array:
         """Draw weights from q(π), (n_components,), whose sum is 1 minus the weight of all omitted components."""
         rest = (self.n_components - len(mass)) * self.concentration
@@ -72,6 +77,10 @@ class StickBreakingWeights:
     def mean_weights(self, mass: Array) -> Array:
         here, after = self.posterior_parameters(mass)
         return _break_sticks(here / (here + after))
+
+    def mean_omitted_weight(self, mass: Array) -> float:
+        here, after = self.posterior_parameters(mass)
+        return float(np.prod(after / (here + after)))
 
     def draw_weights(self, mass: Array, rng: np.random.Generator) -> Array:
         here, after = self.posterior_parameters(mass)

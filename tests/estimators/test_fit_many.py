@@ -180,6 +180,62 @@ def test_data_frames_are_grouped_by_a_column(library, is_weighted, table):
         assert mixtures.get_mixture(key) == mixture
 
 
+@pytest.mark.parametrize("library", ["pandas", "polars", "arrow"])
+def test_predict_and_log_density_evaluate_each_row_under_the_mixture_of_its_group(library, table):
+    frame, _ = table
+    mixtures = fit_many(frame, 2, by="sensor", random_state=0)
+    wanted = {key: mixture.log_density(frame[["a", "b"]]) for key, mixture in mixtures.items()}
+    labels = {key: mixture.predict(frame[["a", "b"]]) for key, mixture in mixtures.items()}
+    reordered = frame[["b", "sensor", "a"]].assign(text="ignored")
+    data = {"pandas": reordered, "polars": pl.from_pandas(reordered), "arrow": pa.Table.from_pandas(reordered)}[library]
+    assert mixtures.log_density(data, by="sensor").tolist() == [
+        wanted[key][row] for row, key in enumerate(frame["sensor"])
+    ]
+    assert mixtures.predict(data, "sensor").tolist() == [labels[key][row] for row, key in enumerate(frame["sensor"])]
+    assert mixtures.predict(data[:0], "sensor").shape == (0,)
+
+
+def test_predict_without_feature_names_uses_all_columns_except_the_keys(rng):
+    rows = rng.normal(size=(2, 40, 2))
+    mixtures = fit_many(list(rows), 2, random_state=0)
+    frame = pd.DataFrame({"x": rows[:, 0, 0], "group": [0, 1], "y": rows[:, 0, 1]})
+    expected = [mixtures[i].log_density(rows[i, :1])[0] for i in range(2)]
+    assert mixtures.log_density(frame, by="group").tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "match"),
+    [
+        (
+            lambda frame: frame.to_numpy(),
+            TypeError,
+            r"frame must be a data frame with the column 'sensor', not ndarray\.",
+        ),
+        (lambda frame: frame[["a", "b"]], ValueError, r"by='sensor' is not a column of the data frame\."),
+        (lambda frame: frame[["a", "sensor"]], ValueError, r"has no column 'b', which the mixtures need\.$"),
+        (
+            lambda frame: frame.assign(sensor="moon"),
+            ValueError,
+            r"Row 0 has the key 'moon', .* No group has this key\.$",
+        ),
+        (
+            lambda frame: frame.assign(sensor=["north", "roof"] * 60),
+            ValueError,
+            r"^Row 1 has the key 'roof', which has no mixture: Found array with 1 sample\(s\)",
+        ),
+        (lambda frame: frame.assign(sensor=None), ValueError, "Column 'sensor' has no value in row 0"),
+        (lambda frame: frame.assign(b=np.nan), ValueError, "The data frame contains NaN: row 0, column 1"),
+    ],
+)
+def test_predict_names_the_row_or_the_column_that_it_cannot_evaluate(change, error, match, table):
+    frame, _ = table
+    lonely = pd.DataFrame({"a": [0.0], "sensor": ["roof"], "b": [0.0]})
+    with pytest.warns(RuntimeWarning, match="could not be fitted"):
+        mixtures = fit_many(pd.concat([frame, lonely]), 2, by="sensor", random_state=0)
+    with pytest.raises(error, match=match):
+        mixtures.predict(change(frame), by="sensor")
+
+
 def test_tidy_equals_the_tables_of_single_fits_and_leaves_out_groups_without_a_mixture(rng):
     groups = {
         name: pd.DataFrame(rng.normal(size=(n, 2)), columns=["u", "v"])

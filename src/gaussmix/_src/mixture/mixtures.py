@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import index
 from typing import TYPE_CHECKING, Any, overload
@@ -11,14 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaussmix._src import numerics
-from gaussmix._src.errors import counted, invented_names
+from gaussmix._src.errors import ParameterTypeError, counted, invented_names
 from gaussmix._src.families.base import Family
 from gaussmix._src.formats import mixtures_file
 from gaussmix._src.formats.mixtures_file import GROUP_TENSORS, MixturesRecord
 from gaussmix._src.formats.record import PathOrFile
+from gaussmix._src.mixture.features import as_block
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.model import Model
-from gaussmix._src.numerics.arrays import Array, frozen
+from gaussmix._src.numerics.arrays import Array, Rows, frozen
+from gaussmix._src.numerics.cells import group_keys
 from gaussmix._src.numerics.threads import cached_property
 
 
@@ -154,6 +156,72 @@ class Mixtures(Sequence[Mixture]):
     def items(self) -> Iterator[tuple[Any, Mixture]]:
         """Return an iterator over pairs of key and mixture, for all groups that have a mixture."""
         return ((key, self[nth]) for nth, key in enumerate(self.keys) if key not in self.errors)
+
+    def predict(self, frame: Any, by: Any) -> NDArray[np.int64]:
+        """Return the index of the most probable component of each row, under the mixture of the row's group.
+
+        Parameters
+        ----------
+        frame : data frame (pandas, polars or Arrow) with a column for each feature, in data units, and a column of
+            group keys. If the mixtures have feature names, other columns are ignored.
+        by : name of the column that contains the key of each row's group.
+
+        Returns
+        -------
+        labels : component indices, (n_rows,).
+
+        Raises
+        ------
+        ValueError : a column does not exist, a value is missing or infinite, or a group has no mixture; the message
+            names the row.
+        TypeError : `frame` is not a data frame, or a feature is not numeric.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from gaussmix import fit_many
+        >>> frame = pd.DataFrame({"sensor": ["a", "b"] * 4, "x": [0.0, 5.0, 0.1, 5.1, 1.0, 7.0, 1.1, 7.1]})
+        >>> mixtures = fit_many(frame, 2, by="sensor", random_state=0)
+        >>> labels = mixtures.predict(frame, by="sensor")
+        >>> (labels == mixtures["b"].predict(frame[["x"]]))[1::2]
+        array([ True,  True,  True,  True])
+        """
+        return self._evaluate_groups(frame, by, Mixture.predict, np.dtype(np.int64))
+
+    def log_density(self, frame: Any, by: Any) -> Array:
+        """Return log p(x) of each row under the mixture of the row's group, (n_rows,), in nats.
+
+        The parameters and the errors are the same as in `predict`.
+        """
+        return self._evaluate_groups(frame, by, Mixture.log_density, np.dtype(np.float64))
+
+    def _evaluate_groups(
+        self, table: Any, by: Any, evaluate: Callable[[Mixture, Rows], NDArray[Any]], dtype: np.dtype[Any]
+    ) -> NDArray[Any]:
+        """Apply `evaluate` to the rows of each group, and return its results in the order of the rows of the table."""
+        frame = numerics.frames.Frame.from_table(table)
+        if frame is None:
+            raise ParameterTypeError(
+                f"frame must be a data frame with the column {by!r:.60}, not {type(table).__name__}. Rows of a single "
+                "group can be passed to the methods of get_mixture(key)."
+            )
+        keys, names = group_keys(frame, by), self.feature_names
+        indices = dict[Any, list[int]]()
+        for row, key in enumerate(keys):
+            indices.setdefault(key, []).append(row)
+        unknown = next((key for key in indices if key not in self._positions or key in self.errors), None)
+        if unknown is not None:
+            reason = self.errors.get(unknown, "No group has this key.")
+            raise ValueError(f"Row {indices[unknown][0]} has the key {unknown!r:.60}, which has no mixture: {reason}")
+        absent = [name for name in names or () if name not in frame.names]
+        if absent:
+            raise ValueError(f"The data frame has no column {absent[0]!r}, which the mixtures need.")
+        features = names or [name for name in frame.names if name != by]
+        rows = as_block(frame.only(features), self.means.shape[2], called="The data frame").rows
+        result = np.empty(len(keys), dtype)
+        for key, own in indices.items():
+            result[own] = evaluate(self.get_mixture(key), rows[own])
+        return result
 
     def tidy(self) -> Any:
         """Return a data frame with a row for each component of each group that has a mixture.

@@ -16,13 +16,13 @@ from sklearn.base import BaseEstimator
 from gaussmix._src.engines.calls import RowGroups
 from gaussmix._src.errors import ParameterTypeError, counted, listed
 from gaussmix._src.numerics.arrays import Array, Indices, Rows, plain_array
+from gaussmix._src.numerics.cells import group_keys
 from gaussmix._src.numerics.frames import Frame, listed_columns
 from gaussmix._src.numerics.rows import MAX_TOTAL_WEIGHT, MIN_MERGED_INTEGER, in_whole_steps, unit_of_weights
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.opening import is_table
 from gaussmix._src.validation.parameters import check_floats
 from gaussmix._src.validation.rows import as_rows, convert_row_weight
-from gaussmix._src.validation.targets import is_missing
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,20 +273,15 @@ def _from_offsets(table: Any, offsets: ArrayLike, sample_weight: Any, template: 
 
 def _from_frame(frame: Frame, by: Any, sample_weight: Any, template: BaseEstimator) -> Groups:
     """Return the groups of a data frame, in which the column `by` contains each row's group."""
-    if by not in frame.names:
-        raise ValueError(f"by={by!r:.60} is not a column of the data frame. The columns are {_join(frame.names)}.")
-    names = frame.data.get_column(by).to_list()
-    missing = next((row for row, key in enumerate(names) if is_missing(key)), None)
-    if missing is not None:
-        raise ValueError(f"Column {by!r} has no value in row {missing}. Fill in the group, or drop the row.")
-    if not names:
+    keys = group_keys(frame, by)
+    if not keys:
         raise ValueError("The data frame has no rows.")
     codes: dict[Any, int] = {}
-    group = np.fromiter((codes.setdefault(key, len(codes)) for key in names), np.int64, len(names))
+    group = np.fromiter((codes.setdefault(key, len(codes)) for key in keys), np.int64, len(keys))
     features = frame.data.drop([by])
     order = np.argsort(group, kind="stable")
     rows = as_rows(template, features.to_native(), 1, reset=True)[order]
-    weight = None if sample_weight is None else convert_row_weight(sample_weight, len(names))
+    weight = None if sample_weight is None else convert_row_weight(sample_weight, len(keys))
     size = np.bincount(group, minlength=len(codes)).astype(np.int64)
     first = np.cumsum(size) - size
 

@@ -13,11 +13,12 @@ from gaussmix._src.checks import check_real
 from gaussmix._src.em.initialisation.user_labels import UNKNOWN_LABEL, UserLabels
 from gaussmix._src.errors import ParameterTypeError, listed, warn
 from gaussmix._src.numerics.arrays import plain_array
+from gaussmix._src.numerics.cells import is_missing
 from gaussmix._src.numerics.frames import Frame
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.labels import MAX_LABELS, labelled, values_in
 from gaussmix._src.sources.opening import IN_MEMORY, is_table, open
-from gaussmix._src.validation.targets import distinct_values, encode_values, is_missing, label_array
+from gaussmix._src.validation.targets import distinct_values, encode_values, label_array
 
 
 class Column(NamedTuple):

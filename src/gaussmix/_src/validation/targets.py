@@ -17,6 +17,7 @@ from gaussmix._src.interfaces.block import Block
 from gaussmix._src.interfaces.leaves import leaves_of
 from gaussmix._src.mixture.features import Features, feature_indices
 from gaussmix._src.numerics.arrays import Array, Indices, plain_array
+from gaussmix._src.numerics.cells import is_missing
 from gaussmix._src.numerics.frames import Frame
 from gaussmix._src.numerics.rows import bad_cell, largest_of
 from gaussmix._src.sources.base import Source
@@ -205,14 +206,6 @@ def _missing_mask(y: NDArray[Any]) -> NDArray[np.bool_]:
     if y.dtype.kind not in "fO":
         return np.zeros(len(y), dtype=bool)
     return np.array([is_missing(value) for value in y.tolist()], dtype=bool)
-
-
-def is_missing(value: Any) -> bool:
-    """Return whether a value is None, NaN or another missing value."""
-    try:
-        return value is None or bool(value != value)
-    except TypeError:  # raised because pandas.NA != pandas.NA has no truth value
-        return True
 
 
 def _check_one_kind(named: NDArray[Any]) -> None:

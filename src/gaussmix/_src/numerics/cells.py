@@ -1,0 +1,28 @@
+"""Values of any type in the cells of a data frame: missing values, and the keys of groups."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gaussmix._src.errors import listed
+from gaussmix._src.numerics.frames import Frame
+
+
+def is_missing(value: Any) -> bool:
+    """Return whether a value is None, NaN or another missing value."""
+    try:
+        return value is None or bool(value != value)
+    except TypeError:  # raised because pandas.NA != pandas.NA has no truth value
+        return True
+
+
+def group_keys(frame: Frame, by: Any) -> list[Any]:
+    """Return the key of each row's group from the column `by`; raise ValueError if a row has no key."""
+    if by not in frame.names:
+        columns = listed(list(map(str, frame.names)))
+        raise ValueError(f"by={by!r:.60} is not a column of the data frame. The columns are {columns}.")
+    keys: list[Any] = frame.data.get_column(by).to_list()
+    missing = next((row for row, key in enumerate(keys) if is_missing(key)), None)
+    if missing is not None:
+        raise ValueError(f"Column {by!r} has no value in row {missing}. Fill in the group, or drop the row.")
+    return keys

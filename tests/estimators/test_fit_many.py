@@ -216,12 +216,12 @@ def test_predict_without_feature_names_uses_all_columns_except_the_keys(rng):
         (
             lambda frame: frame.assign(sensor="moon"),
             ValueError,
-            r"Row 0 has the key 'moon', .* No group has this key\.$",
+            r"^Row 0 cannot be evaluated\. No group has the key 'moon'\. The first key is '\w+'\.$",
         ),
         (
             lambda frame: frame.assign(sensor=["north", "roof"] * 60),
             ValueError,
-            r"^Row 1 has the key 'roof', which has no mixture: Found array with 1 sample\(s\)",
+            r"^Row 1 cannot be evaluated\. Group 'roof' has no mixture: Found array with 1 sample\(s\)",
         ),
         (lambda frame: frame.assign(sensor=None), ValueError, "Column 'sensor' has no value in row 0"),
         (lambda frame: frame.assign(b=np.nan), ValueError, "The data frame contains NaN: row 0, column 1"),

@@ -120,7 +120,7 @@ class Mixtures(Sequence[Mixture]):
             size = counted(len(self), "group")
             raise IndexError(f"Index {i} is out of range for {size}. For keys, use get_mixture(key).") from None
         if key in self.errors:
-            raise ValueError(f"Group {key!r} has no mixture: {self.errors[key]}")
+            raise ValueError(self._why_no_mixture(key))
         model = Model.from_arrays(self.weights[nth], self.means[nth], self.covariances[nth, ...], self.family)
         return Mixture._from_model(model, self.feature_names)
 
@@ -150,7 +150,7 @@ class Mixtures(Sequence[Mixture]):
         try:
             nth = self._positions[key]
         except KeyError:
-            raise KeyError(f"No group has the key {key!r:.60}. The first key is {self.keys[0]!r:.60}.") from None
+            raise KeyError(self._why_no_mixture(key)) from None
         return self[nth]
 
     def items(self) -> Iterator[tuple[Any, Mixture]]:
@@ -211,8 +211,7 @@ class Mixtures(Sequence[Mixture]):
             indices.setdefault(key, []).append(row)
         unknown = next((key for key in indices if key not in self._positions or key in self.errors), None)
         if unknown is not None:
-            reason = self.errors.get(unknown, "No group has this key.")
-            raise ValueError(f"Row {indices[unknown][0]} has the key {unknown!r:.60}, which has no mixture: {reason}")
+            raise ValueError(f"Row {indices[unknown][0]} cannot be evaluated. {self._why_no_mixture(unknown)}")
         absent = [name for name in names or () if name not in frame.names]
         if absent:
             raise ValueError(f"The data frame has no column {absent[0]!r}, which the mixtures need.")
@@ -293,6 +292,11 @@ class Mixtures(Sequence[Mixture]):
         notes = {record.keys[nth]: sentences for nth, sentences in record.notes.items()}
         more: dict[str, Any] = {"errors": errors, "notes": notes, "feature_names": record.feature_names}
         return cls(tuple(record.keys), family=record.family, **arrays, **more)
+
+    def _why_no_mixture(self, key: Any) -> str:
+        if key in self.errors:
+            return f"Group {key!r} has no mixture: {self.errors[key]}"
+        return f"No group has the key {key!r:.60}. The first key is {self.keys[0]!r:.60}."
 
     @cached_property
     def _positions(self) -> dict[Any, int]:

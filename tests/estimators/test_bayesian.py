@@ -303,6 +303,33 @@ def test_predictive_density_of_far_rows_ignores_rounding_errors_of_weights(n_com
     np.testing.assert_allclose(found.score_samples(far), expected, rtol=1e-9)
 
 
+def test_an_empty_component_between_others_keeps_its_weight(overlap) -> None:
+    """Check responsibilities, predictive density and draws if a stick before the last nonempty component is empty."""
+    prior = {"mean_precision_prior": 0.01, "degrees_of_freedom_prior": 10.0, "weight_concentration_prior": 0.1}
+    limits = {"tol": 1e-12, "max_iter": 1000}
+    found = BayesianGaussianMixture(5, random_state=2, **prior, **limits, **PLAIN_EM).fit(overlap)
+    assert (found.mass_ == 0).tolist() == [False, False, False, True, False]
+    np.testing.assert_allclose(found.predict_proba(overlap).sum(axis=0), found.mass_, atol=1e-5)
+
+    taken, left = found.weight_concentration_
+    fractions = np.append(taken / (taken + left), 1.0)
+    weights = fractions * np.append(1.0, np.cumprod(1 - fractions[:-1]))
+    # The last term stands for the omitted components, which have the parameters of the empty component.
+    dof, covariances = found.degrees_of_freedom_ - 2, found.covariances_
+    factors = (1 + 1 / found.mean_precision_) * found.degrees_of_freedom_ / dof
+    far = overlap[:1] + np.linspace(0, 1000, 31)[:, None]
+    terms = [
+        multivariate_t(found.means_[k], factors[k] * covariances[k], df=dof[k]).logpdf(far) for k in [0, 1, 2, 3, 4, 3]
+    ]
+    expected = logsumexp(np.array(terms).T + np.log(weights), axis=1)
+    np.testing.assert_allclose(found.score_samples(far), expected, rtol=1e-9)
+
+    draws = found.posterior_.sample(400, rng=0)
+    kept = weights[[0, 1, 2, 4]]
+    last_weight = np.array([each.weights[3] for each in draws])
+    assert abs(last_weight.mean() - kept[3] / kept.sum()) < 6 * last_weight.std() / np.sqrt(400)
+
+
 def test_callbacks_receive_the_bound_and_may_end_the_fit(blobs, capsys) -> None:
     """Check that callbacks receive the part of the bound that is a sum over rows, and `verbose` prints all of it."""
     steps: list = []

@@ -114,8 +114,18 @@ class PosteriorEstimator(MixtureEstimator, ABC):
 
     @property
     def _approximation(self) -> VariationalPosterior:
-        """The approximate posterior of only those components that have rows."""
-        return self._full_posterior.take(self._occupied)
+        """The approximate posterior of the components up to the last component that has rows.
+
+        Components without rows between other components remain, because each stick-breaking fraction of a Dirichlet
+        process affects the weights of all later components.
+        """
+        return self._full_posterior.take(np.arange(self._occupied[-1] + 1))
+
+    @property
+    def _e_step_parameters(self) -> Parameters:
+        """The parameters of the components of `_approximation`, in which no row can belong to an empty component."""
+        parameters, has_rows = self._approximation.e_step_parameters, self._approximation.counts > 0
+        return replace(parameters, log_scale=np.where(has_rows, parameters.log_scale, -np.inf))
 
     @property
     def _occupied(self) -> NDArray[np.intp]:
@@ -147,9 +157,11 @@ class PosteriorEstimator(MixtureEstimator, ABC):
     @property
     def posterior_(self) -> MixturePosterior:
         """The posterior distribution of the components with rows; it draws mixtures and gives credible intervals."""
-        indices = self._occupied[self._occupied <= self._reported[-1]]  # up to the last component in reports
+        last = self._reported[-1]  # the last component in reports
+        indices = self._occupied[self._occupied <= last]
         mixture = self._take_components(indices, self.mixture_.weights[indices])
-        return MixturePosterior(self._full_posterior.take(indices), mixture, self._fitted.frame_library)
+        approximation = self._full_posterior.take(np.arange(last + 1))
+        return MixturePosterior(approximation, mixture, self._fitted.frame_library)
 
     def _fit_result(self) -> FitResult:
         indices = np.arange(self._reported[-1] + 1)
@@ -164,7 +176,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
     def _labelling(self) -> Mixture:
         """The mixture with the same responsibilities as the posterior; components without rows have the weight 0."""
         weights = np.zeros(self._occupied[-1] + 1)
-        weights[self._occupied] = exponential(self._approximation.e_step_log_weights)
+        weights[self._occupied] = exponential(self._approximation.e_step_log_weights[self._occupied])
         return self._take_components(np.arange(len(weights)), weights)
 
     def _take_components(self, indices: NDArray[np.intp], weights: Array) -> Mixture:
@@ -257,8 +269,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         )
 
     def _per_row(self, source: Source, method: Callable[..., Any], dtype: Any, shape: tuple[int, ...] = ()) -> Any:
-        parameters = self._approximation.e_step_parameters  # parameters of only those components that have rows
-        method = partial(_extend_to_all, method=method, parameters=parameters, indices=self._occupied, shape=shape)
+        method = partial(_extend_to_all, method=method, parameters=self._e_step_parameters, shape=shape)
         return source.per_row(method, dtype, shape)
 
     def score_samples(
@@ -302,7 +313,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         """Return a function that computes the log densities of a block of rows; `score_samples` explains `how`."""
         engine = self._engine(source)
         if check_name("how", how, HOW) == "plugin":
-            return partial(engine.log_density, parameters=self._approximation.e_step_parameters)
+            return partial(engine.log_density, parameters=self._e_step_parameters)
         if source.has_errors:
             raise ValueError(
                 'The predictive density has no formula for X_error. Use score_samples or score with how="plugin".'
@@ -315,13 +326,11 @@ def components_used(estimator: PosteriorEstimator) -> str:
     return f"{len(estimator._reported)} of at most {len(estimator.mass_)} have rows"
 
 
-def _extend_to_all(
-    block: Block, method: Callable[..., Any], parameters: Parameters, indices: NDArray[np.intp], shape: tuple[int, ...]
-) -> Any:
-    """Extend labels or responsibilities, which `method` computes for the components at `indices`, to all components."""
+def _extend_to_all(block: Block, method: Callable[..., Any], parameters: Parameters, shape: tuple[int, ...]) -> Any:
+    """Extend labels or responsibilities, which `method` computes for the first components, to all components."""
     values = method(block, parameters=parameters)
     if not shape:
-        return indices[values].astype(np.int64)
+        return values.astype(np.int64)
     full = np.zeros((block.n_rows, *shape), dtype=values.dtype)
-    full[:, indices] = values
+    full[:, : values.shape[1]] = values
     return full

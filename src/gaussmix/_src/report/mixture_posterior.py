@@ -35,7 +35,7 @@ class MixturePosterior:
 
     Parameters
     ----------
-    approximation : variational posterior of all non-empty components.
+    approximation : variational posterior of all components up to the last non-empty component.
     mixture : mixture of the non-empty components, with the posterior means as parameters.
     frame_library : library of the data frames in results; None for the first supported library that is installed.
 
@@ -59,7 +59,7 @@ class MixturePosterior:
 
     def __repr__(self) -> str:
         state = self._approximation
-        components = counted(len(state.counts), "component")
+        components = counted(self._mixture.n_components, "component")
         return f"<MixturePosterior: {components}, {state.prior.family.name}, {state.counts.sum():,.0f} rows>"
 
     def sample(self, n_samples: int = 1, rng: Rng = None) -> list[Mixture]:

@@ -29,7 +29,7 @@ class VariationalObjective(PosteriorObjective):
 
     The whole posterior, in which component k has N_k rows, scale S_k and ν_k degrees of freedom, is defined by the
     number of rows n and a model with weights N_k / n and covariances S_k / ν_k. A model may have fewer components than
-    the prior. Omitting components without rows does not change the bound.
+    the prior. Omitting components without rows after the last component with rows does not change the bound.
 
     Parameters
     ----------

@@ -213,7 +213,7 @@ class VariationalPosterior:
         return replace(self, counts=mass, means=means, covariances=covariances)
 
     def draw_model(self, rng: np.random.Generator) -> Model:
-        """Draw the parameters of a mixture from q. Weights are rescaled so that their sum is 1."""
+        """Draw the parameters of the components with rows from q. Weights are rescaled so that their sum is 1."""
         prior = self.prior
         normal = rng.standard_normal(self.means.shape)
         if prior.covariance_form is Second.FULL:
@@ -227,8 +227,9 @@ class VariationalPosterior:
             offsets = np.sqrt(each if is_diagonal else each[:, None]) * normal
         means = self.means + offsets / np.sqrt(self.mean_precisions)[:, None]
         weights = prior.weight_prior.draw_weights(self.counts, rng)
-        covariances = replace(self.covariances, each=each)
-        return Model(weights / weights.sum(), means, covariances, prior.family)
+        model = Model(weights, means, replace(self.covariances, each=each), prior.family)
+        model = model.take(np.flatnonzero(self.counts > 0))
+        return replace(model, weights=model.weights / model.weights.sum())
 
     def _draw_covariance_roots(self, rng: np.random.Generator) -> Array:
         """Draw Λ, and return R with R Rᵀ = Λ⁻¹; Bartlett (1933), Proc. of the Royal Society of Edinburgh 53."""

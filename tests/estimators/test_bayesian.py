@@ -329,6 +329,23 @@ def test_an_empty_component_between_others_keeps_its_weight(overlap) -> None:
     last_weight = np.array([each.weights[3] for each in draws])
     assert abs(last_weight.mean() - kept[3] / kept.sum()) < 6 * last_weight.std() / np.sqrt(400)
 
+    bound, mass = found.lower_bound_, found.mass_
+    found.set_params(warm_start=True, tol=1e-9).fit(overlap)
+    np.testing.assert_allclose(found.lower_bound_, bound, rtol=1e-12)
+    np.testing.assert_allclose(found.mass_, mass, atol=1e-5)
+    assert found.set_params(n_components=4, tol=1e-3).fit(overlap).n_iter_ < 10  # continues without the empty component
+
+
+def test_draws_leave_out_empty_components_whose_prior_is_nearly_improper(overlap) -> None:
+    """Check draws if a covariance drawn from the prior, as for an empty component, would be singular."""
+    prior = {"mean_precision_prior": 0.01, "degrees_of_freedom_prior": 2.001, "weight_concentration_prior": 0.1}
+    found = BayesianGaussianMixture(6, random_state=4, max_iter=1000, **prior, **PLAIN_EM).fit(overlap)
+    last = np.flatnonzero(found.mass_)[-1]
+    assert (found.mass_[:last] == 0).any()
+    for each in found.posterior_.sample(100, rng=0):
+        assert each.n_components == np.count_nonzero(found.mass_)
+        assert np.isfinite(each.log_density(overlap)).all()
+
 
 def test_callbacks_receive_the_bound_and_may_end_the_fit(blobs, capsys) -> None:
     """Check that callbacks receive the part of the bound that is a sum over rows, and `verbose` prints all of it."""

@@ -245,10 +245,12 @@ class BayesianGaussianMixture(PosteriorEstimator):
 
     def _model_start(self, problem: Problem) -> ModelStart | None:
         """Return the previous fit as an initialisation, or None if there is no previous fit that suits the problem."""
-        if not hasattr(self, "mass_") or len(self._approximation.counts) > self.n_components:
+        if not hasattr(self, "mass_") or len(self._occupied) > self.n_components:
             return None
         family, mixture = problem.family, self.mixture_
         if mixture.family != family or mixture.n_features != problem.source.n_features:
             return None
         q, total = self._approximation, float(self.mass_.sum())
+        if len(q.counts) > self.n_components:
+            q = q.take(self._occupied)
         return ModelStart(Model(q.counts / total, q.means, q.covariances, family), self.lower_bound_ / total)

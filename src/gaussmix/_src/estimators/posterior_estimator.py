@@ -199,7 +199,7 @@ class PosteriorEstimator(MixtureEstimator, ABC):
         Returns
         -------
         summary : a page as in `GaussianMixture`, with the lower bound instead of the log-likelihood, and without
-            components that have no rows.
+            the empty components after the last component with rows.
 
         Raises
         ------

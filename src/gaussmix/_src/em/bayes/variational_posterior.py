@@ -214,22 +214,25 @@ class VariationalPosterior:
 
     def draw_model(self, rng: np.random.Generator) -> Model:
         """Draw the parameters of the components with rows from q. Weights are rescaled so that their sum is 1."""
-        prior = self.prior
-        normal = rng.standard_normal(self.means.shape)
+        prior, own = self.prior, self._with_rows
+        normal = rng.standard_normal(own.means.shape)
         if prior.covariance_form is Second.FULL:
-            roots = self._draw_covariance_roots(rng)
+            roots = own._draw_covariance_roots(rng)
             each = roots @ roots.swapaxes(-1, -2)
             offsets = (roots @ normal[..., None])[..., 0]  # the root of a shared covariance is used for every component
         else:
-            is_diagonal, variances = prior.covariance_form is Second.DIAGONAL, self.covariances.each
-            dof = prior.dof_factor * (self.dof[:, None] if is_diagonal else self.dof)
+            is_diagonal, variances = prior.covariance_form is Second.DIAGONAL, own.covariances.each
+            dof = prior.dof_factor * (own.dof[:, None] if is_diagonal else own.dof)
             each = dof * variances / rng.chisquare(dof, variances.shape)
             offsets = np.sqrt(each if is_diagonal else each[:, None]) * normal
-        means = self.means + offsets / np.sqrt(self.mean_precisions)[:, None]
-        weights = prior.weight_prior.draw_weights(self.counts, rng)
-        model = Model(weights, means, replace(self.covariances, each=each), prior.family)
-        model = model.take(np.flatnonzero(self.counts > 0))
-        return replace(model, weights=model.weights / model.weights.sum())
+        means = own.means + offsets / np.sqrt(own.mean_precisions)[:, None]
+        weights = prior.weight_prior.draw_weights(self.counts, rng)[self.counts > 0]
+        return Model(weights / weights.sum(), means, replace(own.covariances, each=each), prior.family)
+
+    @cached_property
+    def _with_rows(self) -> VariationalPosterior:
+        """The posterior of only the components with rows; a covariance drawn from the prior may be singular."""
+        return self.take(np.flatnonzero(self.counts > 0))
 
     def _draw_covariance_roots(self, rng: np.random.Generator) -> Array:
         """Draw Λ, and return R with R Rᵀ = Λ⁻¹; Bartlett (1933), Proc. of the Royal Society of Edinburgh 53."""

@@ -228,6 +228,7 @@ def test_from_torch_and_from_cuvs_give_the_same_density(name, rng):
         ("full", [np.eye(2), [[2.0, 0.0], [0.0, -1.0]]], "the covariance of component 1 has a negative variance"),
         ("diag", [[-1.0, 1.0], [1.0, -1.0]], "the covariance of components 0, 1 has a negative variance"),
         ("spherical", [1.0, -1.0], "the covariance of component 1 has a negative variance"),
+        ("diag", [[1e6, -1.0], [1.0, 1.0]], "the covariance of component 0 has a negative variance"),
     ],
 )
 def test_the_constructor_rejects_invalid_covariances(structure, covariances, message):
@@ -242,6 +243,7 @@ def test_the_constructor_accepts_rounding_errors_of_singular_and_float32_matrice
         np.testing.assert_array_equal(
             Mixture([1.0], np.zeros((1, 3)), [matrix], FAMILIES["full"]).covariances, [matrix]
         )
+    assert Mixture([1.0], np.zeros((1, 3)), [singular], FAMILIES["full"]).std().tolist() == [1.0, 0.0, 0.0]
 
 
 def test_from_torch_and_from_cuvs_reject_invalid_input():

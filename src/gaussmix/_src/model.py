@@ -188,7 +188,8 @@ def _invalid_singular_reason(covariances: Covariances, noun: str) -> str | None:
         if wrong.size:
             return f"the {noun} of {name_components(wrong.tolist())} is not symmetric"
     variances = covariances.variances()
-    wrong = np.flatnonzero((variances < -FLOAT32_ERROR * variances.max(axis=1, keepdims=True)).any(axis=1))
+    rounding_error = 1e-12 * variances.max(axis=1, keepdims=True)  # for example, of a difference of two matrices
+    wrong = np.flatnonzero((variances < -rounding_error).any(axis=1))
     return f"the {noun} of {name_components(wrong.tolist())} has a negative variance" if wrong.size else None
 
 

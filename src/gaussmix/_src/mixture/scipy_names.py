@@ -138,7 +138,7 @@ class SciPyNames(Conditionals, Parts, Masses):
         >>> Mixture([0.5, 0.5], [[0.0], [4.0]], [1.0, 1.0], FAMILIES["spherical"]).std().round(4)
         array([2.2361])
         """
-        return np.asarray(np.sqrt(np.diagonal(self.covariance)))
+        return np.asarray(np.sqrt(np.maximum(np.diagonal(self.covariance), 0.0)))  # rounding errors may be negative
 
     @of_components
     def interval(self, confidence: float) -> tuple[Array, Array]:

@@ -276,6 +276,7 @@ SUGGESTIONS = {
     "gm.mixture_.log_prob(ROWS)": (AttributeError, "Mixture has no log_prob. Use log_density."),
     "BayesianGaussianMixture().fit(ROWS).n_components_": (AttributeError, "Use (mass_ > 0).sum(), which counts"),
     "gm.mixture_.score_samples(ROWS)": (AttributeError, "Mixture has no score_samples. Use log_density."),
+    "fit_many([ROWS]).predict(ROWS)": (TypeError, "For the rows of one group, use get_mixture(key).predict."),
     "fit_many([ROWS]).modes()": (AttributeError, "Mixtures has no modes. Use get_mixture(key).modes."),
     "exec('from gaussmix import GMM')": (ImportError, "cannot import name 'GMM' from 'gaussmix'. Use GaussianMixture."),
 }  # fmt: skip

@@ -209,9 +209,10 @@ def test_predict_without_feature_names_uses_all_columns_except_the_keys(rng):
         (
             lambda frame: frame.to_numpy(),
             TypeError,
-            r"frame must be a data frame with the column 'sensor', not ndarray\.",
+            r"^Pass a data frame and by=, the name of its column of keys\. For",
         ),
         (lambda frame: frame[["a", "b"]], ValueError, r"by='sensor' is not a column of the data frame\."),
+        (lambda frame: frame.assign(sensor=[[1]] * 120), TypeError, r"Column 'sensor' contains \[1\], which can't be"),
         (lambda frame: frame[["a", "sensor"]], ValueError, r"has no column 'b', which the mixtures need\.$"),
         (
             lambda frame: frame.assign(sensor="moon"),
@@ -224,7 +225,11 @@ def test_predict_without_feature_names_uses_all_columns_except_the_keys(rng):
             r"^Row 1 cannot be evaluated\. Group 'roof' has no mixture: Found array with 1 sample\(s\)",
         ),
         (lambda frame: frame.assign(sensor=None), ValueError, "Column 'sensor' has no value in row 0"),
-        (lambda frame: frame.assign(b=np.nan), ValueError, "The data frame contains NaN: row 0, column 1"),
+        (
+            lambda frame: frame.assign(b=np.nan),
+            ValueError,
+            r"The data frame contains NaN: row 0 \(counted from 0\), column 'b'\. Remove",
+        ),
     ],
 )
 def test_predict_names_the_row_or_the_column_that_it_cannot_evaluate(change, error, match, table):
@@ -317,7 +322,12 @@ def test_a_group_with_another_number_of_columns_is_reported_by_key(rng):
         (pd.DataFrame({"a": [1.0, 2.0], "k": ["x", None]}), {"by": "k"}, ValueError, "no value in row 1"),
         (pd.DataFrame({"a": [1.0, 2.0], "k": [1, pd.NA]}), {"by": "k"}, ValueError, "no value in row 1"),
         ([np.zeros((4, 2))], {"by": "b"}, TypeError, "data frame"),
-        (np.zeros((4, 2)), {"by": np.zeros(4)}, TypeError, r"by must be the name of a column .*, not the values"),
+        (
+            pd.DataFrame(np.zeros((4, 2))),
+            {"by": np.zeros(4)},
+            TypeError,
+            r"by must be the name of a column .*, not the values",
+        ),
         (np.zeros((4, 2)), {"offsets": [0, 5]}, ValueError, "rise from 0 to the number of rows, 4"),
         (np.zeros((4, 2)), {"offsets": [0, 3, 2, 4]}, ValueError, r"offsets\[1\] is 3 and offsets\[2\] is 2"),
         (np.zeros((4, 2)), {"offsets": [0.0, 4.0]}, ValueError, "must be integers"),

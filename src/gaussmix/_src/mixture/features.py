@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gaussmix._src import numerics
 from gaussmix._src.checks import check_real
-from gaussmix._src.errors import ParameterTypeError, unknown_name
+from gaussmix._src.errors import ParameterTypeError, cell_named, unknown_name
 from gaussmix._src.interfaces.block import Block
 from gaussmix._src.numerics.arrays import Indices, Rows
 from gaussmix._src.numerics.rows import bad_cell, in_whole_steps
@@ -77,7 +77,7 @@ def as_block(
         raise ValueError(f"{called} must have shape (n_rows, {n_features}), not {array.shape}.")
     cell = bad_cell(array, may_miss=may_miss)
     if cell is not None:
-        raise ValueError(f"{called} contains {cell.name}: row {cell.row}, column {cell.column}. {cell.advice}")
+        raise ValueError(f"{called} contains {cell.name}: {cell_named(cell.row, cell.column, names)}. {cell.advice}")
     return Block(0, in_whole_steps(array))
 
 

@@ -157,14 +157,14 @@ class Mixtures(Sequence[Mixture]):
         """Return an iterator over pairs of key and mixture, for all groups that have a mixture."""
         return ((key, self[nth]) for nth, key in enumerate(self.keys) if key not in self.errors)
 
-    def predict(self, frame: Any, by: Any) -> NDArray[np.int64]:
+    def predict(self, frame: Any, by: Any = None) -> NDArray[np.int64]:
         """Return the index of the most probable component of each row, under the mixture of the row's group.
 
         Parameters
         ----------
         frame : data frame (pandas, polars or Arrow) with a column for each feature, in data units, and a column of
             group keys. If the mixtures have feature names, other columns are ignored.
-        by : name of the column that contains the key of each row's group.
+        by : name of the column that contains the key of each row's group. You must set this parameter.
 
         Returns
         -------
@@ -172,9 +172,9 @@ class Mixtures(Sequence[Mixture]):
 
         Raises
         ------
-        ValueError : a column does not exist, a value is missing or infinite, or a group has no mixture; the message
-            names the row.
-        TypeError : `frame` is not a data frame, or a feature is not numeric.
+        ValueError : a column does not exist, a feature contains text, a value is missing or infinite, or a group has
+            no mixture. The message names the column or the row.
+        TypeError : `frame` is not a data frame, `by` is not set, or a column contains other objects than numbers.
 
         Examples
         --------
@@ -188,7 +188,7 @@ class Mixtures(Sequence[Mixture]):
         """
         return self._evaluate_groups(frame, by, Mixture.predict, np.dtype(np.int64))
 
-    def log_density(self, frame: Any, by: Any) -> Array:
+    def log_density(self, frame: Any, by: Any = None) -> Array:
         """Return log p(x) of each row under the mixture of the row's group, (n_rows,), in nats.
 
         The parameters and the errors are the same as in `predict`.
@@ -200,10 +200,10 @@ class Mixtures(Sequence[Mixture]):
     ) -> NDArray[Any]:
         """Apply `evaluate` to the rows of each group, and return its results in the order of the rows of the table."""
         frame = numerics.frames.Frame.from_table(table)
-        if frame is None:
+        if frame is None or by is None:
             raise ParameterTypeError(
-                f"frame must be a data frame with the column {by!r:.60}, not {type(table).__name__}. Rows of a single "
-                "group can be passed to the methods of get_mixture(key)."
+                f"Pass a data frame and by=, the name of its column of keys. For the rows of one group, use "
+                f"get_mixture(key).{evaluate.__name__}."
             )
         keys, names = group_keys(frame, by), self.feature_names
         indices = dict[Any, list[int]]()
@@ -215,8 +215,8 @@ class Mixtures(Sequence[Mixture]):
         absent = [name for name in names or () if name not in frame.names]
         if absent:
             raise ValueError(f"The data frame has no column {absent[0]!r}, which the mixtures need.")
-        features = names or [name for name in frame.names if name != by]
-        rows = as_block(frame.only(features), self.means.shape[2], called="The data frame").rows
+        features = names or tuple(name for name in frame.names if name != by)
+        rows = as_block(frame.only(features), self.means.shape[2], features, "The data frame").rows
         result = np.empty(len(keys), dtype)
         for key, own in indices.items():
             result[own] = evaluate(self.get_mixture(key), rows[own])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
-from gaussmix._src.errors import listed
+from gaussmix._src.errors import ParameterTypeError, listed
 from gaussmix._src.numerics.frames import Frame
 
 
@@ -17,7 +18,14 @@ def is_missing(value: Any) -> bool:
 
 
 def group_keys(frame: Frame, by: Any) -> list[Any]:
-    """Return the key of each row's group from the column `by`; raise ValueError if a row has no key."""
+    """Return the key of each row's group from the column `by`.
+
+    Raises ValueError if there is no such column or a row has no key, and TypeError if `by` is not a name or a key is of
+    a type that can't be a key, such as a list.
+    """
+    if not isinstance(by, Hashable):
+        what = type(by).__name__
+        raise ParameterTypeError(f"by must be the name of a column of the data frame, not the values ({what}).")
     if by not in frame.names:
         columns = listed(list(map(str, frame.names)))
         raise ValueError(f"by={by!r:.60} is not a column of the data frame. The columns are {columns}.")
@@ -25,4 +33,7 @@ def group_keys(frame: Frame, by: Any) -> list[Any]:
     missing = next((row for row, key in enumerate(keys) if is_missing(key)), None)
     if missing is not None:
         raise ValueError(f"Column {by!r} has no value in row {missing}. Fill in the group, or drop the row.")
+    unusable = next((key for key in keys if not isinstance(key, Hashable)), None)
+    if unusable is not None:
+        raise ParameterTypeError(f"Column {by!r} contains {unusable!r:.40}, which can't be a key: use text or numbers.")
     return keys

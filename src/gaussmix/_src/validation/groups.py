@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from sys import maxsize
 from typing import Any
@@ -91,9 +91,6 @@ def check_groups(groups: Any, by: Any, offsets: Any, sample_weight: Any, templat
     if by is not None and offsets is not None:
         raise ValueError("by= and offsets= both assign rows to groups. Pass only one of them.")
     if by is not None:
-        if not isinstance(by, Hashable):
-            what = type(by).__name__
-            raise ParameterTypeError(f"by must be the name of a column of the data frame, not the values ({what}).")
         if frame is None:
             raise ParameterTypeError(f"by={by!r:.60} can be used only if groups is a data frame.")
         return _from_frame(frame, by, sample_weight, template)

@@ -152,6 +152,10 @@ def test_row_quantiles_are_exact_for_components_of_tiny_weight():
     np.testing.assert_allclose(row_quantiles(weights, means, np.ones(2), 0.1), ndtri(0.1), rtol=1e-12)
 
 
+def test_row_quantiles_near_the_largest_double_are_numbers():
+    assert row_quantiles(np.ones((1, 1)), np.array([[-1.7e308]]), np.ones(1), 0.9).tolist() == [-1.7e308]
+
+
 @pytest.mark.parametrize("method", ["predict", "predict_mixture", "predict_quantiles"])
 def test_predictions_that_overflow_float64_report_the_row(method, rng):
     X = rng.normal(size=(100, 1))

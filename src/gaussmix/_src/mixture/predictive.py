@@ -21,9 +21,9 @@ from gaussmix._src.mixture.features import check_order, names_at
 from gaussmix._src.mixture.missing_values import Filling
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.mixture.parts.expectations import MAX_VALUES_AT_ONCE
-from gaussmix._src.mixture.univariate.univariate_mixture import increasing_roots
+from gaussmix._src.mixture.univariate.univariate_mixture import increasing_roots, widened
 from gaussmix._src.model import Model
-from gaussmix._src.numerics.arrays import Array, Indices, Rows
+from gaussmix._src.numerics.arrays import Array, Indices, Rows, frozen
 from gaussmix._src.numerics.elementary import exponential
 from gaussmix._src.numerics.rows import patterns
 from gaussmix._src.numerics.threads import cached_property
@@ -61,7 +61,7 @@ class PredictiveDistribution:
     @cached_property
     def weights(self) -> Array:
         """Return the weights γ_k(x) of the components for each row, (n_rows, n_components)."""
-        return exponential(self.log_weights)
+        return frozen(exponential(self.log_weights))
 
     @cached_property
     def _each(self) -> Covariances:
@@ -256,8 +256,8 @@ def row_quantiles(weights: Array, means: Array, deviations: Array, p: float) -> 
     low = np.maximum(low, np.where(weights > 0, alone, np.inf).min(axis=1))
     high = (means + deviations * ndtri(np.minimum(part, 1.0))).min(axis=1)
     high = np.minimum(high, np.where(weights > 0, alone, -np.inf).max(axis=1))
-    slack = 4 * np.finfo(np.float64).eps * (np.abs(low) + np.abs(high) + deviations.max())
-    return increasing_roots(excess, low - slack, high + slack, float(deviations.max()))
+    length = float(deviations.max())
+    return increasing_roots(excess, *widened(low, high, length), length)
 
 
 PredictiveDistribution.__module__ = "gaussmix"  # the public module that exports PredictiveDistribution

@@ -178,9 +178,7 @@ def _bounds(line: UnivariateMixture, p: Array) -> tuple[Array, Array]:
         low, high = x[index - 1], x[index]
     else:
         low, high = _bounds_alone(line, p)
-    unit = 4 * np.finfo(np.float64).eps  # each term is multiplied by it, because the sum of large limits may overflow
-    slack = unit * np.abs(low) + unit * np.abs(high) + unit * line.deviations.max()
-    return low - slack, high + slack
+    return widened(low, high, float(line.deviations.max()))
 
 
 def _bounds_alone(line: UnivariateMixture, p: Array) -> tuple[Array, Array]:
@@ -193,6 +191,13 @@ def _bounds_alone(line: UnivariateMixture, p: Array) -> tuple[Array, Array]:
     alone, log_masses = ends_at(np.broadcast_to(log_p, (len(line.means), len(p)))), log_p - line.log_weights
     low = np.maximum(alone.min(axis=0), ends_at(log_masses - np.log(len(line.means))).min(axis=0))
     return low, np.minimum(alone.max(axis=0), ends_at(log_masses).min(axis=0))
+
+
+def widened(low: Array, high: Array, length: float) -> tuple[Array, Array]:
+    """Move the limits of brackets apart by a few rounding errors; `length` is the same as in `increasing_roots`."""
+    unit = 4 * np.finfo(np.float64).eps  # each term is multiplied by it, because the sum of large limits may overflow
+    slack = unit * np.abs(low) + unit * np.abs(high) + unit * length
+    return low - slack, high + slack
 
 
 def increasing_roots(function: Increasing, low: Array, high: Array, length: float) -> Array:

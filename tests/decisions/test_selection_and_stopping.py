@@ -48,7 +48,7 @@ def test_describe_failures_does_not_repeat_advice() -> None:
     assert describe_failures(failed) == (
         "2 × singular covariance, 1 × fewer rows than components.",
         "Drop columns that are constant or determined by other columns, lower n_components, raise reg_covar, or leave "
-        "out outliers, which a GaussianMixture with trim finds.",
+        "out outliers (GaussianMixture(trim=…) finds them).",
     )
 
 

@@ -48,7 +48,7 @@ class FailureKind(Enum):
         "drop columns that are constant or determined by other columns",
         "lower n_components",
         "raise reg_covar",
-        "leave out outliers, which a GaussianMixture with trim finds",
+        "leave out outliers (GaussianMixture(trim=…) finds them)",
     )
     COLLAPSED = "collapsed onto too few distinct rows", *SINGULAR[1:]
     NON_FINITE = "likelihood not finite", *SINGULAR[1:]

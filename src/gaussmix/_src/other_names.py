@@ -107,7 +107,7 @@ _ARGUMENTS = {
     "kind": "type",
     "max_iter": "itmax iterations max_iterations maxiter n_iter",
     "mean_fraction": "lambda_",
-    "n_components": "g k modeltype n_cluster n_clusters n_class n_classes n_gaussians n_groups ncomp",
+    "n_components": "g k n_cluster n_clusters n_class n_classes n_gaussians n_groups ncomp",
     "n_init": "n_starts nstart replicates",
     "n_jobs": "n_threads threads workers",
     "n_resamples": "n_boot n_bootstrap nboot",
@@ -245,10 +245,10 @@ def call_error(method: Callable[..., Any], estimator: Any, error: TypeError) -> 
         if (name, parameter) == ("merge", "n_components"):
             hint = "Pass it to predict of the result: merge(X).predict(X, n_clusters=…)."
         elif parameter == "by":
-            hint = "To fit one mixture to each group, use fit_many(table, n_components, by=…)."
+            hint = "Use by of fit_many: fit_many(table, n_components, by=…)."
         elif name != "__init__" and parameter in owner._get_param_names() and parameter not in names:
             hint = f"It is a parameter of the estimator: {owner.__name__}({parameter}=…)."
-        elif name in {"__init__", "partial_fit"} and parameter in signature(owner.fit).parameters:
+        elif name in {"__init__", "partial_fit"} and parameter in {*signature(owner.fit).parameters} - {*names}:
             hint = "Pass it to fit: fit(X)." if parameter == "X" else f"Pass it to fit: fit(X, {parameter}=…)."
         elif name == "__init__" and parameter in import_module("gaussmix").GaussianMixture._get_param_names():
             hint = hint if parameter in owner._get_param_names() else "It is a parameter of GaussianMixture."

@@ -202,7 +202,7 @@ class Mixtures(Sequence[Mixture]):
         frame = numerics.frames.Frame.from_table(table)
         if frame is None or by is None:
             raise ParameterTypeError(
-                f"Pass a data frame and by=, the name of its column of keys. For the rows of one group, use "
+                "Pass a data frame and by=, the name of its column of keys. For the rows of one group, use "
                 f"get_mixture(key).{evaluate.__name__}."
             )
         keys, names = group_keys(frame, by), self.feature_names

@@ -20,7 +20,7 @@ from gaussmix._src.mixture.features import as_block
 from gaussmix._src.mixture.mixture import Mixture
 from gaussmix._src.model import Model
 from gaussmix._src.numerics.arrays import Array, Rows, frozen
-from gaussmix._src.numerics.cells import group_keys
+from gaussmix._src.numerics.cells import rows_by_key
 from gaussmix._src.numerics.threads import cached_property
 
 
@@ -205,10 +205,7 @@ class Mixtures(Sequence[Mixture]):
                 "Pass a data frame and by=, the name of its column of keys. For the rows of one group, use "
                 f"get_mixture(key).{evaluate.__name__}."
             )
-        keys, names = group_keys(frame, by), self.feature_names
-        indices = dict[Any, list[int]]()
-        for row, key in enumerate(keys):
-            indices.setdefault(key, []).append(row)
+        indices, names = rows_by_key(frame, by), self.feature_names
         unknown = next((key for key in indices if key not in self._positions or key in self.errors), None)
         if unknown is not None:
             raise ValueError(f"Row {indices[unknown][0]} cannot be evaluated. {self._why_no_mixture(unknown)}")
@@ -217,7 +214,7 @@ class Mixtures(Sequence[Mixture]):
             raise ValueError(f"The data frame has no column {absent[0]!r}, which the mixtures need.")
         features = names or tuple(name for name in frame.names if name != by)
         rows = as_block(frame.only(features), self.means.shape[2], features, "The data frame").rows
-        result = np.empty(len(keys), dtype)
+        result = np.empty(len(rows), dtype)
         for key, own in indices.items():
             result[own] = evaluate(self.get_mixture(key), rows[own])
         return result

@@ -1,11 +1,14 @@
-"""Values of any type in the cells of a data frame: missing values, and the keys of groups."""
+"""Values of any type in the cells of a data frame: missing values, and the keys of groups of rows."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
 from typing import Any
 
+import numpy as np
+
 from gaussmix._src.errors import ParameterTypeError, listed
+from gaussmix._src.numerics.arrays import Indices
 from gaussmix._src.numerics.frames import Frame
 
 
@@ -17,8 +20,8 @@ def is_missing(value: Any) -> bool:
         return True
 
 
-def group_keys(frame: Frame, by: Any) -> list[Any]:
-    """Return the key of each row's group from the column `by`.
+def rows_by_key(frame: Frame, by: Any) -> dict[Any, Indices]:
+    """Map the keys in the column `by`, in the order of their first rows, to the indices of the rows with this key.
 
     Raises ValueError if there is no such column or a row has no key, and TypeError if `by` is not a name or a key is of
     a type that can't be a key, such as a list.
@@ -36,4 +39,8 @@ def group_keys(frame: Frame, by: Any) -> list[Any]:
     unusable = next((key for key in keys if not isinstance(key, Hashable)), None)
     if unusable is not None:
         raise ParameterTypeError(f"Column {by!r} contains {unusable!r:.40}, which can't be a key: use text or numbers.")
-    return keys
+    codes = dict[Any, int]()
+    group = np.fromiter((codes.setdefault(key, len(codes)) for key in keys), np.int64, len(keys))
+    ends = np.bincount(group, minlength=len(codes)).cumsum()
+    indices = np.split(np.argsort(group, kind="stable"), ends[:-1])
+    return dict(zip(codes, indices, strict=False))  # without rows, `np.split` returns one empty array for no key

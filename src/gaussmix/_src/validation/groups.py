@@ -16,7 +16,7 @@ from sklearn.base import BaseEstimator
 from gaussmix._src.engines.calls import RowGroups
 from gaussmix._src.errors import ParameterTypeError, counted, listed
 from gaussmix._src.numerics.arrays import Array, Indices, Rows, plain_array
-from gaussmix._src.numerics.cells import group_keys
+from gaussmix._src.numerics.cells import rows_by_key
 from gaussmix._src.numerics.frames import Frame, listed_columns
 from gaussmix._src.numerics.rows import MAX_TOTAL_WEIGHT, MIN_MERGED_INTEGER, in_whole_steps, unit_of_weights
 from gaussmix._src.sources.base import Source
@@ -270,16 +270,13 @@ def _from_offsets(table: Any, offsets: ArrayLike, sample_weight: Any, template: 
 
 def _from_frame(frame: Frame, by: Any, sample_weight: Any, template: BaseEstimator) -> Groups:
     """Return the groups of a data frame, in which the column `by` contains each row's group."""
-    keys = group_keys(frame, by)
-    if not keys:
+    groups = rows_by_key(frame, by)
+    if not groups:
         raise ValueError("The data frame has no rows.")
-    codes: dict[Any, int] = {}
-    group = np.fromiter((codes.setdefault(key, len(codes)) for key in keys), np.int64, len(keys))
-    features = frame.data.drop([by])
-    order = np.argsort(group, kind="stable")
+    features, order = frame.data.drop([by]), np.concatenate([*groups.values()])
     rows = as_rows(template, features.to_native(), 1, reset=True)[order]
-    weight = None if sample_weight is None else convert_row_weight(sample_weight, len(keys))
-    size = np.bincount(group, minlength=len(codes)).astype(np.int64)
+    weight = None if sample_weight is None else convert_row_weight(sample_weight, len(order))
+    size = np.array([*map(len, groups.values())], dtype=np.int64)
     first = np.cumsum(size) - size
 
     def indices(index: int) -> Indices:
@@ -287,7 +284,7 @@ def _from_frame(frame: Frame, by: Any, sample_weight: Any, template: BaseEstimat
 
     text = getattr(template, "feature_names_in_", None)
     return Groups(
-        tuple(codes),
+        tuple(groups),
         lambda index: features[indices(index)].to_native(),
         lambda index: None if weight is None else weight[indices(index)],
         rows,

@@ -228,7 +228,10 @@ FAILED = [
     ("report missing.csv -o r.html --missing error", "Add --drop-missing, or fill"),
     ("fit groups.csv --by place -k 2", "has no column 'place'; it has 'g', 'x', 'y'."),
     ("fit groups.csv --by g -k 60", "No mixture could be fitted to any group of "),
-    ("fit nameless-group.csv --by g -k 1 --drop-missing --na ?", "line 5, column 'g': the cell with the name"),
+    ("fit nameless-group.csv --by g -k 1 --drop-missing --na ?", "line 5, column 'g': the name of the group"),
+    ("predict many.gmm nameless-group.csv --by h", "nameless-group.csv has no column 'h'; it has 'g', 'x', 'y'."),
+    ("predict many.gmm nameless-group.csv --by g --na ?", "line 5, column 'g': the name of the group is missing."),
+    ("predict m.gmm groups.csv --by g", "it contains a single mixture, so leave out --by."),
     ("predict input.csv input.csv", "is a table, not a model. If the command needs both, pass the model first."),
     ("predict m.gmm named.csv", "named.csv has no column 'waiting', which m.gmm needs; the columns are 'erup"),
     ("predict m.gmm text-id.csv -o a.npy", "column 'id' contains no numbers, but .npy can only store numbers: use"),
@@ -243,7 +246,7 @@ FAILED = [
     ("score m.gmm input.csv --weights foo", "has no column 'foo'; it has 'eruptions', 'waiting'."),
     *((f"{command} damaged.gmm {rest}", NOT_A_MODEL) for command, rest in (("predict", "input.csv"), ("describe", ""))),
     *(
-        (words.format("many.gmm"), "it contains the mixtures of many groups, which gaussmix.Mixtures.load reads.")
+        (words.format("many.gmm"), "it contains the mixtures of many groups, which only describe and predict --by")
         for words in ("predict {} input.csv", "score {} input.csv", "sample {} -n 3")
     ),
     *(

@@ -5,10 +5,11 @@ import io
 import json
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
-from gaussmix import Mixture
+from gaussmix import Mixture, Mixtures
 from gaussmix._src.cli.outputs import write_json
 
 
@@ -202,3 +203,52 @@ def test_predict_writes_all_probabilities_and_outliers_below_the_threshold(cli, 
         assert row[f"probability_{row['component']}"] == row["probability"]
         assert row["outlier"] == (row["p_value"] < 0.3)
     assert 0.2 < np.mean([row["outlier"] for row in rows]) < 0.4
+
+
+@pytest.fixture
+def mixtures(cli, csv_file, rng, tmp_path):
+    """Fit two components to each of two groups with a text key, and return the path of the file of mixtures."""
+    lines = [f"{group},{x},{y}" for group in ("07", "b") for x, y in rng.random((30, 2))]
+    table = csv_file("\n".join(["cell,x,y", *lines, "one,1,2"]), "cells.csv")
+    assert cli("fit", table, "--by", "cell", "-k", 2, "-q", "-o", tmp_path / "many.gmm").exit_code == 0
+    return tmp_path / "many.gmm"
+
+
+def test_predict_by_groups_uses_the_mixture_of_each_row(cli, csv_file, mixtures):
+    cells = [("b", 0.5, 0.25), ("07", 0.5, 0.25), ("b", 0.125, 0.75), ("one", 1.0, 2.0), ("new", 0.5, 0.5)]
+    table = csv_file("y,cell,x\n" + "".join(f"{y},{cell},{x}\n" for cell, x, y in cells))
+    result = cli("predict", mixtures, table, "--by", "cell", "--probabilities", "--outliers")
+    empty = "the new cells of 2 rows are empty, because MODEL has no mixture for these groups: 'one', 'new'."
+    assert (result.exit_code, result.stderr) == (0, f"gaussmix: {empty}\n")
+    header, rows = read(result.stdout)
+    assert header[3:] == [
+        *("component", "probability", "log_density", "probability_0", "probability_1", "p_value", "outlier")
+    ]
+    loaded = Mixtures.load(mixtures)
+    for (cell, *values), row in zip(cells[:3], rows[:3], strict=True):
+        mixture = loaded.get_mixture(cell)
+        assert int(row["component"]) == mixture.predict([values])[0]
+        assert float(row["log_density"]) == mixture.log_density([values])[0]
+        assert [float(row[f"probability_{k}"]) for k in range(2)] == mixture.responsibilities([values])[0].tolist()
+        assert float(row["p_value"]) == mixture.density_p_value([values])[0]
+    assert {row[name] for row in rows[3:] for name in header[3:]} == {""}
+
+
+def test_predict_by_groups_predicts_targets_in_every_format(cli, csv_file, mixtures):
+    table = csv_file("cell,x\nnew,0.5\n07,0.25\nb,0.25\n")
+    text = cli("predict", mixtures, table, "--by", "cell", "--targets", "y", "--to", "json").stdout
+    rows = json.loads(text)
+    assert rows[0]["y_predicted"] is None
+    for row in rows[1:]:
+        conditional = Mixtures.load(mixtures).get_mixture(row["cell"]).condition({"x": 0.25})
+        assert row["y_predicted"] == pytest.approx(conditional.mean[0], rel=1e-12)
+
+
+def test_predict_by_groups_continues_across_blocks_of_rows(cli, mixtures, tmp_path):
+    frame = pd.DataFrame({"cell": ["new"] * 70_000 + ["b"], "x": 0.5, "y": 0.25})
+    frame.to_parquet(tmp_path / "cells.parquet")
+    result = cli("predict", mixtures, tmp_path / "cells.parquet", "--by", "cell", "-o", tmp_path / "out.parquet")
+    assert "the new cells of 70,000 rows are empty" in result.stderr
+    density = pd.read_parquet(tmp_path / "out.parquet")["log_density"]
+    assert density[:-1].isna().all()
+    assert density.iloc[-1] == Mixtures.load(mixtures).get_mixture("b").log_density([[0.5, 0.25]])[0]

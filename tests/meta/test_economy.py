@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 34_950,
+    "src": 35_025,
     "cpp": 14_044,
-    "tests": 34_781,
+    "tests": 34_825,
     "bench": 2664,
     "tools": 626,
     "files": 1_012,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -15,10 +16,11 @@ from gaussmix._src.estimators.base import write_estimator
 from gaussmix._src.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
 from gaussmix._src.estimators.gaussian_mixture import GaussianMixture, as_estimator
 from gaussmix._src.estimators.gaussian_mixture_ic import GaussianMixtureIC, as_single
-from gaussmix._src.formats import model_file
+from gaussmix._src.formats import mixtures_file, model_file
 from gaussmix._src.formats.files import describe_file, not_usable
 from gaussmix._src.formats.record import Damaged, Details, FitRecord
 from gaussmix._src.mixture.mixture import Mixture
+from gaussmix._src.mixture.mixtures import Mixtures
 from gaussmix._src.sources.tables import format_by_name
 from gaussmix._src.sources.tables.base import STANDARD, Table
 from gaussmix._src.validation.parameters import MISSING
@@ -74,6 +76,23 @@ class ModelFile:
             mixture = posterior._exported()
         return cls(name, mixture, record.details, record.layout, posterior)
 
+    @classmethod
+    def of_groups(cls, path: str) -> dict[str, ModelFile]:
+        """Read a file of mixtures of many groups; return the mixture of each group by the text of the group's key.
+
+        Raises InvalidModelFileError or OSError, and ValueError if no group has a mixture.
+        """
+        source = path_or_contents(path)
+        name, mixtures = describe_file(source), Mixtures.load(source)
+        details = Details(mixtures.feature_names)
+        models = {
+            str(key): cls(name, mixture.with_feature_names(None), details, mixtures_file.MIXTURES_VERSION)
+            for key, mixture in mixtures.items()
+        }
+        if not models:
+            raise ValueError(f"No group of {name} has a mixture.")
+        return models
+
     def estimator(self, jobs: int | None) -> GaussianMixture | BayesianGaussianMixture:
         """Return an estimator that labels and scores rows; columns must be in the order of the model's features."""
         if self.posterior is None:
@@ -94,20 +113,20 @@ class ModelFile:
         return n if isinstance(n, int) else self.mixture.n_parameters
 
     def match_columns(
-        self, table: Table, columns: tuple[str, ...], without: str | None = None, targets: tuple[str, ...] = ()
+        self, table: Table, columns: tuple[str, ...], without: Collection[str] = (), targets: tuple[str, ...] = ()
     ) -> tuple[str, ...]:
         """Return the columns for all features of the model except `targets`, in the order of the model's features.
 
         Columns are matched with features by name. If the table or the model has no names, or if `columns` differ from
-        the model's names, columns are matched by position, and the column `without` is skipped. Raises ValueError if a
-        column is missing or not numeric, the number of columns is wrong, or a target is not a feature of the model.
+        the model's names, columns are matched by position, and the columns `without` are skipped. Raises ValueError if
+        a column is missing or not numeric, the number of columns is wrong, or a target is not a feature of the model.
         """
         inputs = self._input_features(targets)
         wanted = None if self.details.feature_names is None else inputs
         if wanted is not None and set(columns) in (set(wanted), set(self.names)):
             columns = wanted  # if names differ only in order, columns are matched by name
         if columns or wanted is None or not table.has_names:
-            candidates = columns or table.numeric_names(without=[without] if without is not None else [])
+            candidates = columns or table.numeric_names(without)
             matched = self._by_position(table.name, candidates, inputs)
         else:
             missing = [name for name in wanted if name not in table.column_indices]

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import click
+import pyarrow as pa
 
 from gaussmix._src.cli.model_file import ModelFile
 from gaussmix._src.cli.show.notices import print_notices
 from gaussmix._src.sources.base import Source
 from gaussmix._src.sources.opening import open
 from gaussmix._src.sources.tables import Files, open_table
-from gaussmix._src.sources.tables.base import INDEX_OF_FRAME, Dialect, is_numeric
+from gaussmix._src.sources.tables.base import INDEX_OF_FRAME, BadTable, Dialect, is_numeric
 
 
 @dataclass(frozen=True)
@@ -90,17 +92,38 @@ class Reading:
         return table.complete_in(columns) if self.drop_missing else table
 
     def matched(
-        self, model: ModelFile, data: str, weights: str | None = None, targets: tuple[str, ...] = ()
+        self,
+        model: ModelFile,
+        data: str,
+        weights: str | None = None,
+        targets: tuple[str, ...] = (),
+        by: str | None = None,
     ) -> tuple[Files, tuple[str, ...]]:
         """Open a table, print the table's notices, and return the table with the columns that a model needs."""
         table = self.open(data)
         rest = table.without(self.exclude)
-        if weights is not None:
-            rest.check_has(weights)
-        features = model.match_columns(rest, self.columns, weights, targets)
+        others = [name for name in (weights, by) if name is not None]
+        for name in others:
+            rest.check_has(name)
+        features = model.match_columns(rest, self.columns, others, targets)
         table = self.of_features(table, features, weights)
         print_notices(table.notices)
         return table, features
+
+    def group_keys(self, table: Files, by: str, parts: Iterable[pa.Table]) -> Iterator[list[Any]]:
+        """Yield the keys of the groups of rows, which are the cells of the column `by` in each part of a table.
+
+        Raises BadTable if a cell is empty.
+        """
+        first = 0
+        for part in parts:
+            keys = part[by].to_pylist()
+            for row, key in enumerate(keys, first):
+                if key is None or key != key or str(key).strip() in ("", *self.dialect.missing):
+                    where = f"{table.describe_location(row)}, column {by!r}"
+                    raise BadTable(f"{where}: the name of the group is missing. Fill the cell, or remove the row.")
+            yield keys
+            first += len(keys)
 
     def rows(self, table: str | Files, columns: tuple[str, ...], weights: str | None) -> Source:
         """Return a source of rows, with the given columns as features and the column `weights` as row weights."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,11 @@ def rows_by_key(frame: Frame, by: Any) -> dict[Any, Indices]:
     unusable = next((key for key in keys if not isinstance(key, Hashable)), None)
     if unusable is not None:
         raise ParameterTypeError(f"Column {by!r} contains {unusable!r:.40}, which can't be a key: use text or numbers.")
+    return group_by_key(keys)
+
+
+def group_by_key(keys: Sequence[Any]) -> dict[Any, Indices]:
+    """Map the different keys, in the order of their first rows, to the indices of the rows with this key."""
     codes = dict[Any, int]()
     group = np.fromiter((codes.setdefault(key, len(codes)) for key in keys), np.int64, len(keys))
     ends = np.bincount(group, minlength=len(codes)).cumsum()

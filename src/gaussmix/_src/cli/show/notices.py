@@ -30,6 +30,8 @@ _OPTION_ADVICE = {  # maps advice for users of Python to advice for users of the
     "or n_components=None": "or leave out -k",
     "Leave such columns out and compare": "Leave such columns out by --exclude and compare",
     "fit_many": "--by",
+    "which gaussmix.Mixture.load reads": "so leave out --by",
+    "which gaussmix.Mixtures.load reads": "which only describe and predict --by read",
     "fit a GaussianMixture with trim or noise": "fit with --trim or --noise",
     "fit a GaussianMixture with trim": "fit with --trim",
     "set the prior of a GaussianMixture": "set --prior default",

@@ -300,11 +300,7 @@ def _read(data: str, by: str, weights: str | None, reading: Reading) -> tuple[pa
     print_notices(table.left_out_notices)
     if read is None or not read.num_rows:
         raise BadTable(f"{table.name} has no rows.")
-    keys = read[by].to_pylist()
-    for row, key in enumerate(keys):
-        if key is None or key != key or str(key).strip() in ("", *reading.dialect.missing):
-            where = f"{table.describe_location(row)}, column {by!r}"
-            raise BadTable(f"{where}: the cell with the name of the group is empty. Fill the cell, or remove the row.")
+    (keys,) = reading.group_keys(table, by, [read])
     # A file of mixtures can store text and numbers, but neither dates nor decimal numbers.
     groups = read[by] if isinstance(keys[0], str | int | float) else pa.array(list(map(str, keys)))
     columns = {by: groups} | {name: doubles(read[name]) for name in features}

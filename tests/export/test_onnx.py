@@ -70,6 +70,17 @@ def test_onnx_p_values_are_close_near_each_mode_and_minimum(seed, dtype, toleran
     np.testing.assert_allclose(found["p_value"], detector.p_values(grid), rtol=tolerance)
 
 
+def test_onnx_p_values_are_1_if_rounding_raises_a_density_above_the_maximum(rng):
+    detector = GaussianMixtureDetector(2, random_state=0).fit(
+        rng.normal(size=(200, 2)) + 2 * rng.integers(2, size=(200, 1))
+    )
+    modes = detector.mixture_.modes()
+    rows = modes.locations[modes.log_density.argmax()] + rng.normal(scale=1e-4, size=(500, 2))
+    found = run(to_onnx(detector), rows, np.float32)
+    assert (found["log_density"] > np.float32(detector.mixture_.highest_density_level(0.0))).any()
+    np.testing.assert_allclose(found["p_value"], 1.0, atol=1e-4)
+
+
 @pytest.mark.heavy(n_default=1)
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=lambda dtype: dtype.__name__)
 @pytest.mark.parametrize("kind", [GaussianMixture, GaussianMixtureDetector])
@@ -117,6 +128,15 @@ def test_onnx_outputs_are_finite_for_rows_whose_squares_overflow(kind):
     assert (found["log_density"] < -1e37).all()
     if kind == "detector":
         assert (found["label"] == -1).all()
+
+
+def test_onnx_labels_with_a_shared_covariance_are_correct_for_rows_whose_products_overflow():
+    means = [[-20.0, 0.0], [20.0, 0.0]]  # 20 times the coordinates of a row exceeds the range of float32
+    mixture = Mixture.from_parameters([0.4, 0.6], means, np.eye(2), covariance_type="tied")
+    rows = np.array([[3e38, 0.0], [-3e38, 3e38], [1e38, -3e38], [-3e38, 0.0]])
+    found = run(to_onnx(mixture), rows, np.float32)
+    assert found["label"].tolist() == mixture.predict(rows).tolist()
+    np.testing.assert_array_equal(found["probabilities"], mixture.responsibilities(rows))
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

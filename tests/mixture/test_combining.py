@@ -89,6 +89,18 @@ def test_convolve_adds_the_noise_to_the_covariances(mixture, family, noise):
     np.testing.assert_allclose(dense(mixture.convolve(added)), dense(actual), rtol=2 * EPS)
 
 
+@pytest.mark.parametrize("unit", [1e-10, 1.0, 1e10])
+def test_convolve_distinguishes_rounding_errors_from_negative_variances_in_all_units(unit, rng):
+    roots = rng.normal(size=(20, 3, 1))
+    singular = unit**2 * roots @ roots.swapaxes(1, 2)
+    assert (np.linalg.eigvalsh(singular)[:, 0] < 0).any()  # rounding makes some eigenvalues negative
+    mixture = shifted("full")
+    for covariance in singular:
+        np.testing.assert_allclose(dense(mixture.convolve(covariance)), dense(mixture) + covariance, rtol=2 * EPS)
+    with pytest.raises(ValueError, match="covariance is not positive semidefinite"):
+        mixture.convolve(unit**2 * np.array([[1.0, 1.01, 0.0], [1.01, 1.0, 0.0], [0.0, 0.0, 1.0]]))
+
+
 def exact_product(one, other):
     """Compute weights, means and covariances of all pairs: eq. 2.113–2.117 of Bishop (2006) with precisions."""
     logs, means, covariances = [], [], []

@@ -246,6 +246,11 @@ def test_the_constructor_accepts_rounding_errors_of_singular_and_float32_matrice
     assert Mixture([1.0], np.zeros((1, 3)), [singular], FAMILIES["full"]).std().tolist() == [1.0, 0.0, 0.0]
 
 
+def test_from_cuvs_accepts_the_rounding_errors_of_float32():
+    mixture = Mixture.from_cuvs([1.0], [[0.0, 3.0]], np.array([2.0, 0.5, np.nextafter(0.5, 1, dtype="f4"), 1.0], "f4"))
+    np.testing.assert_allclose(mixture.covariances, [[[2.0, 0.5], [0.5, 1.0]]], rtol=np.finfo(np.float32).eps)
+
+
 def test_from_torch_and_from_cuvs_reject_invalid_input():
     with pytest.raises(TypeError, match=r"GaussianMixture has no component_probs: pass a fitted .* of torchgmm"):
         Mixture.from_torch(Theirs())

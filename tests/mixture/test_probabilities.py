@@ -235,6 +235,14 @@ def test_probabilities_accept_weights_of_0_and_no_rows(name):
     assert mixture.log_probability(1.0, 1.0) == -np.inf
 
 
+@pytest.mark.parametrize("name", ["full", "diag"])
+@pytest.mark.parametrize("n_features", [1, 2, 3])
+def test_the_probability_of_everything_is_1_although_weights_do_not_sum_to_1_exactly(name, n_features):
+    covariances = np.broadcast_to(np.eye(n_features) if name == "full" else 1.0, FAMILIES[name].shape(2, n_features))
+    mixture = Mixture([0.3, 0.7 - 9e-7], np.zeros((2, n_features)), covariances, FAMILIES[name])
+    assert mixture.cdf(np.full((1, n_features), np.inf))[0] == pytest.approx(1.0, abs=4 * EPS)
+
+
 @pytest.mark.parametrize("n_features", [2, 3])
 def test_log_cdf_far_from_the_mean_is_close_to_the_log_density(n_features):
     """Check that the log mass of a distant corner equals the log density there up to 2 d log a; Savage (1962)."""

@@ -483,7 +483,8 @@ def test_tidy_of_the_estimator_has_standard_errors_and_intervals(noise):
 
 def test_tidy_rejects_standard_errors_of_another_fit():
     X, gm = rows(), fitted()
-    frame = gm.tidy(gm.inference(X))
+    found = gm.inference(X)
+    frame = gm.tidy(found)
     assert (frame["weight_conf_low"] < frame["weight"]).all()
     assert (frame["weight"] < frame["weight_conf_high"]).all()
     with pytest.raises(ValueError, match="they belong to another fit"):
@@ -491,6 +492,8 @@ def test_tidy_rejects_standard_errors_of_another_fit():
     for wrong in (True, 0.05, frame):
         with pytest.raises(TypeError, match="estimates must be"):
             gm.tidy(wrong)
+    gm.covariances_ = 2 * gm.covariances_  # only weights and means are compared, because `tidy` reports no covariances
+    assert (gm.tidy(found)["weight_conf_low"] == frame["weight_conf_low"]).all()
 
 
 @pytest.mark.parametrize("unit", [1e-100, 1e140])

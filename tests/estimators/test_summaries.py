@@ -269,8 +269,9 @@ def test_noise_has_its_own_row_in_tidy_and_summary(rng):
     table = fitted.tidy()
     assert table["component"].tolist() == [0, -1]
     np.testing.assert_allclose(table["weight"], [fitted.weights_[0], fitted.noise_weight_])
-    np.testing.assert_allclose(fitted.summary(rows).components["size"][1], (1 - fitted.predict_proba(rows)).sum())
-    p = fitted.predict_proba(rows)[:, 0]
+    p, weight = fitted.predict_proba(rows)[:, 0], rng.integers(1, 5, size=len(rows)).astype(float)
+    np.testing.assert_allclose(fitted.summary(rows).components["size"], [p.sum(), (1 - p).sum()])
+    np.testing.assert_allclose(fitted.summary(rows, weight).components["size"], [weight @ p, weight @ (1 - p)])
     np.testing.assert_allclose(fitted.augment(rows)["uncertainty"], np.minimum(p, 1 - p), atol=1e-14)
     assert parse_components(fitted.summary())[-1][:2] == ["noise", f"{fitted.noise_weight_:.4f}"]
 

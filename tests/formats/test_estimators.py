@@ -232,8 +232,14 @@ def test_load_returns_an_object_of_the_saved_type(rng, tmp_path):
 
 def test_load_rejects_foreign_classes_and_damaged_files(rng, tmp_path):
     path = tmp_path / "m.gmm"
-    Other(2).fit(rng.normal(size=(40, 2))).save(path)
+    other = Other(2).fit(rng.normal(size=(40, 2)))
+    other.save(path)
     with pytest.raises(ValueError, match=r"m\.gmm contains a fitted Other, not a class of gaussmix. Use Other\.load"):
+        gaussmix.load(path)
+    details = make_details(other)  # Noise is a public class, but not an estimator
+    details = replace(details, estimator=replace(details.estimator, name="Noise"))
+    model_file.write(path, other.mixture_._model, details)
+    with pytest.raises(ValueError, match="contains a fitted Noise, not a class of gaussmix"):
         gaussmix.load(path)
     path.write_bytes(b"nothing")
     for file in (path, io.BytesIO(b"nothing")):

@@ -29,10 +29,10 @@ from gaussmix import BayesianGaussianMixture, GaussianMixture, fit_many
 from gaussmix._src.numerics.arrays import Array
 
 THEIRS = sklearn.mixture.BayesianGaussianMixture
-COURSE: dict[str, Any] = {"init_params": "random_from_data", "random_state": 0, "tol": 0.0, "reg_covar": 0.0}
-CTGAN: dict[str, Any] = {"weight_concentration_prior": 0.001, "random_state": 0}
-COLUMNS, TIMED, THEIR_TIMED = 1000, 24, 2
-MISSED = 0.1  # nats of all rows: a larger difference means another optimum
+STEP_SETTINGS: dict[str, Any] = {"init_params": "random_from_data", "random_state": 0, "tol": 0.0, "reg_covar": 0.0}
+CTGAN: dict[str, Any] = {"weight_concentration_prior": 0.001, "random_state": 0}  # settings of the package CTGAN
+N_COLUMNS, N_TIMED, N_TIMED_THEIRS = 1000, 24, 2  # columns on the page; columns that each package fits
+MIN_GAP = 0.1  # nats of all rows: a larger difference means another optimum
 
 
 def timed(call: Callable[[], Any]) -> tuple[float, Any]:
@@ -72,12 +72,10 @@ def steps_of(estimators: Sequence[tuple[Any, int, int]], rows: Array, clock: Cal
     return np.asarray(1e3 * (least[:, 1] - least[:, 0]) / n_between)
 
 
-def bound_of(estimator: Any, rows: Array) -> float:
-    """Return gaussmix's bound for given responsibilities, in nats: by a fit without steps from them, and one step."""
-    ours = BayesianGaussianMixture(
-        estimator.n_components, init_params=estimator.predict_proba(rows), split_merge=False, max_iter=1
-    )
-    return ours.fit(rows).lower_bound_
+def bound_of(estimator: Any, rows: Array, **settings: Any) -> float:
+    """Return gaussmix's bound after an M-step from the responsibilities of a fit, in nats; `settings` has priors."""
+    start: dict[str, Any] = {"init_params": estimator.predict_proba(rows), "split_merge": False, "max_iter": 1}
+    return BayesianGaussianMixture(estimator.n_components, **settings, **start).fit(rows).lower_bound_
 
 
 def columns(n_rows: int, count: int) -> list[Array]:
@@ -135,7 +133,7 @@ def sine() -> Array:
     return np.column_stack((x + noise[:, 0], 3 * (np.sin(x) + noise[:, 1])))
 
 
-def missed(n_columns: int) -> None:
+def print_missed(n_columns: int) -> None:
     """Print the columns in which the default ends below its own k-means start by the bound, and the times of both."""
     sine_prior = {"weight_concentration_prior": 0.01, "mean_precision_prior": 0.01, "covariance_prior": np.eye(2)}
     starts: tuple[dict[str, Any], ...] = {}, {"init_params": "kmeans"}
@@ -146,7 +144,7 @@ def missed(n_columns: int) -> None:
             ends = [timed(partial(BayesianGaussianMixture(10, **settings, **start).fit, rows)) for start in starts]
             seconds += [took for took, _ in ends]
             gaps.append(ends[1][1].lower_bound_ - ends[0][1].lower_bound_)
-        below = [round(gap, 1) for gap in gaps if gap > MISSED]
+        below = [round(gap, 1) for gap in gaps if gap > MIN_GAP]
         print(f"{name}: {len(below)} of {len(gaps)} below, by {below} nats; s {seconds.round(2)}", flush=True)
 
 
@@ -154,7 +152,7 @@ def step_rows() -> Iterator[tuple[str, ...]]:
     """Return the rows of the table of steps."""
     rows = clusters(200_000, 16, 16, 0)[0] * 0.25 + np.random.default_rng(1).normal(size=(200_000, 16))
     for structure in ("full", "tied", "diag", "spherical"):
-        settings: dict[str, Any] = {"n_components": 16, "covariance_type": structure, **COURSE}
+        settings: dict[str, Any] = {"n_components": 16, "covariance_type": structure, **STEP_SETTINGS}
         em = GaussianMixture(**{**settings, "reg_covar": 1e-6})
         both = [(BayesianGaussianMixture(split_merge=False, **settings), 2, 42), (THEIRS(**settings), 1, 5)]
         with threadpool_limits(1):
@@ -164,7 +162,7 @@ def step_rows() -> Iterator[tuple[str, ...]]:
         yield structure, *alone, f"{on_all[0]:.1f}", f"{on_all[1]:.0f}", f"×{on_all[1] / on_all[0]:.0f}"
 
 
-def births(page: Page, n_seeds: int) -> None:
+def add_births(page: Page, n_seeds: int) -> None:
     """Append the section on fits that start with one component."""
     n_higher, seconds = 0, list[float]()
 
@@ -183,11 +181,11 @@ def births(page: Page, n_seeds: int) -> None:
 
     page.say(f"## From one component: 20,000 × 8, 20 clusters, at most 30 components, {n_seeds} seeds")
     page.table("seed | gaussmix, s | K | bound | scikit-learn, s | K | its bound minus gaussmix's", rows(), n_words=0)
-    said = f"gaussmix's bound is at least as high as scikit-learn's for {n_higher} of {n_seeds} seeds."
-    page.say(f"{said} gaussmix takes {np.median(seconds):.3f} s in the median, and at most {max(seconds):.3f} s.")
+    sentence = f"gaussmix's bound is at least as high as scikit-learn's for {n_higher} of {n_seeds} seeds."
+    page.say(f"{sentence} gaussmix takes {np.median(seconds):.3f} s in the median, and at most {max(seconds):.3f} s.")
 
 
-def limits() -> Iterator[tuple[str, ...]]:
+def limit_rows() -> Iterator[tuple[str, ...]]:
     """Return the rows of the table on the cost of the limit."""
     for n_rows in (20_000, 200_000):
         rows, _ = clusters(n_rows, 8, 10, 0)
@@ -199,27 +197,24 @@ def limits() -> Iterator[tuple[str, ...]]:
 
 
 def columns_line() -> str:
+    """Return the sentences on fits of columns, whose times are extrapolated to all columns."""
     estimator = BayesianGaussianMixture(10, **CTGAN)
-    some = columns(50_000, TIMED)
+    some = columns(50_000, N_TIMED)
     took, _ = timed(lambda: fit_many(some, estimator=estimator))
-    theirs, ends = timed(lambda: [THEIRS(n_components=10, **CTGAN).fit(rows) for rows in some[:THEIR_TIMED]])
-    scaled = took * COLUMNS / TIMED, theirs * COLUMNS / THEIR_TIMED
+    theirs, ends = timed(lambda: [THEIRS(n_components=10, **CTGAN).fit(rows) for rows in some[:N_TIMED_THEIRS]])
+    scaled = took * N_COLUMNS / N_TIMED, theirs * N_COLUMNS / N_TIMED_THEIRS
     n_higher = sum(
-        estimator.fit(rows).lower_bound_ >= _with_prior(end, rows) for end, rows in zip(ends, some, strict=False)
+        estimator.fit(rows).lower_bound_ >= bound_of(end, rows, **CTGAN) for end, rows in zip(ends, some, strict=False)
     )
     return (
-        f"`fit_many` takes {scaled[0]:.0f} s and scikit-learn {scaled[1]:.0f} s, extrapolated from {TIMED} and "
-        f"{THEIR_TIMED} columns. gaussmix's bound is at least as high for {n_higher} of these {THEIR_TIMED} columns."
+        f"`fit_many` takes {scaled[0]:.0f} s and scikit-learn {scaled[1]:.0f} s, extrapolated from {N_TIMED} and "
+        f"{N_TIMED_THEIRS} columns. gaussmix's bound is at least as high for {n_higher} of these {N_TIMED_THEIRS} "
+        "columns."
     )
-
-
-def _with_prior(estimator: Any, rows: Array) -> float:
-    """Return `bound_of` with CTGAN's concentration."""
-    start: dict[str, Any] = {"init_params": estimator.predict_proba(rows), "split_merge": False, "max_iter": 1}
-    return BayesianGaussianMixture(10, **CTGAN, **start).fit(rows).lower_bound_
 
 
 def large() -> None:
+    """Print the time of a fit with many features, and how well its clusters agree with the true ones."""
     rows, labels = clusters(100_000, 128, 79, 0)
     took, found = timed(lambda: BayesianGaussianMixture(200, random_state=0).fit(rows))
     score = normalized_mutual_info_score(labels, found.predict(rows))
@@ -234,7 +229,7 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     if options.missed:
-        missed(options.missed)
+        print_missed(options.missed)
         return
     if options.large:
         large()
@@ -245,10 +240,10 @@ def main() -> None:
     page.table(f"structure | `GaussianMixture` | {names} | on all processors: {names}", step_rows())
     page.say("The columns on all processors contain elapsed time, and the other columns processor time.")
     with threadpool_limits(1):
-        births(page, options.seeds)
+        add_births(page, options.seeds)
         page.say("## Time by the limit on the number of components: 10 clusters in 8 features, s")
-        page.table("rows | at most 10 | at most 100 | ratio", limits(), n_words=0)
-        page.say(f"## {COLUMNS:,} columns of 50,000 numbers with CTGAN's settings", "", columns_line())
+        page.table("rows | at most 10 | at most 100 | ratio", limit_rows(), n_words=0)
+        page.say(f"## {N_COLUMNS:,} columns of 50,000 numbers with CTGAN's settings", "", columns_line())
     page.say(f"Load average of the machine at the end, including other work: {os.getloadavg()[0]:.2f}.")
     page.write()
 

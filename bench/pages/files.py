@@ -86,14 +86,14 @@ def read_totals(path: Path) -> RowStatistics:
     return open(path, memory=MEMORY).row_totals
 
 
-def timed(call: Callable[[], object]) -> tuple[float, float]:
+def both_seconds_of(call: Callable[[], object]) -> tuple[float, float]:
     """Return wall and processor seconds of a call."""
     began = perf_counter(), process_time()
     call()
     return perf_counter() - began[0], process_time() - began[1]
 
 
-def peak(path: Path) -> float:
+def peak_of_fit(path: Path) -> float:
     """Return the peak megabytes of a process that fits a file."""
     code = f"""
 from pathlib import Path
@@ -106,7 +106,7 @@ print(int(peak.split()[1]) / 1024)
     return float(done.stdout)
 
 
-def measured(n_rows: int, repeats: int) -> Iterator[tuple[object, ...]]:
+def table_rows(n_rows: int, repeats: int) -> Iterator[tuple[object, ...]]:
     """Return the rows of the table."""
     n_threads = len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory(prefix="gaussmix-bench-") as place:
@@ -115,10 +115,10 @@ def measured(n_rows: int, repeats: int) -> Iterator[tuple[object, ...]]:
         scale = n_rows / len(few)
         in_memory = ArraySource(np.array(few))
         for name, path in paths.items():
-            megabytes = peak(path)
+            megabytes = peak_of_fit(path)
             for n in (1, n_threads):
                 calls = partial(read, path), step(in_memory, n), step(open(path, memory=MEMORY), n)
-                turns = np.array([[timed(call) for call in calls] for _ in range(1 + repeats)])[1:]
+                turns = np.array([[both_seconds_of(call) for call in calls] for _ in range(1 + repeats)])[1:]
                 turns[:, 1] *= scale
                 bounds = *turns[:, :2, 0].T, turns[:, :2, 1].sum(axis=1) / n_threads
                 reading, compute, found = np.median(turns[:, :, 0], axis=0)
@@ -136,7 +136,7 @@ def main() -> None:
     shape = f"{arguments.rows:,} rows, full, K = {N_COMPONENTS}, d = {N_FEATURES}"
     page = Page(__file__, "Rows in files", f"{shape}; seconds, medians of {arguments.repeats} turns")
     names = "file | threads | pass | reading alone | step in memory | pass / bound | profile / pass | peak, MB"
-    page.table(names, measured(arguments.rows, arguments.repeats))
+    page.table(names, table_rows(arguments.rows, arguments.repeats))
     page.write()
 
 

@@ -31,8 +31,8 @@ from gaussmix._src.numerics.arrays import Array
 BEST = RESULTS / "optimum.json"
 N_ROWS, MANY, HIT = 20_000, 500_000, 0.005
 CENTRES = {2: 6.0, 4: 4.0, 8: 2.5, 12: 2.0, 16: 1.8}  # number of features → standard deviation of the means
-ASKED_HITS, TUNED = 0.9, 16
-BELOW = 1e-4  # nats per row: a fit counts as lower if it is below by this
+REQUIRED_HITS, TUNED = 0.9, 16
+LOWER = 1e-4  # nats per row: a fit counts as lower if it is below by this
 
 
 def generated(n_features: int, n_components: int, n_rows: int = N_ROWS) -> Array:
@@ -89,12 +89,14 @@ def overlapping(
 
 
 def spiral() -> Array:
+    """Return points near a spiral of three turns."""
     rng = np.random.default_rng(0)
     turn = rng.uniform(0, 6 * np.pi, 12_000)
     return np.c_[turn * np.cos(turn), turn * np.sin(turn)] / 3 + 0.15 * rng.normal(size=(12_000, 2))
 
 
 def wine() -> Array:
+    """Return four standardised columns of the wine data."""
     rows = load_wine().data[:, [0, 6, 9, 12]]
     return (rows - rows.mean(axis=0)) / rows.std(axis=0)
 
@@ -119,8 +121,8 @@ def small_patches() -> Array:
 
 def digits() -> Array:
     """Return five principal components of some pixels of handwritten digits."""
-    pixels_of = load_digits().data[:, 20:44]
-    centred = pixels_of - pixels_of.mean(axis=0)
+    some_pixels = load_digits().data[:, 20:44]
+    centred = some_pixels - some_pixels.mean(axis=0)
     axes: Array = np.linalg.svd(centred, full_matrices=False)[2][:5]
     return np.asarray(centred @ axes.T)
 
@@ -163,7 +165,7 @@ CONSTANT = "many features are constant within a component, so that only the ridg
 REASONS = {"Shuttle, K=10": CONSTANT, "Letter, K=26": CONSTANT}
 
 
-def mlbench(folder: Path, name: str) -> Array:
+def read_mlbench(folder: Path, name: str) -> Array:
     """Return the numeric columns of a data set of the R package."""
     import rdata
 
@@ -171,7 +173,7 @@ def mlbench(folder: Path, name: str) -> Array:
     return np.ascontiguousarray(frame.select_dtypes("number").to_numpy(dtype=np.float64))
 
 
-def measured(rows: Array, name: str, n_seeds: int, budget: float) -> Iterator[dict[str, baseline.Fit]]:
+def fit_each_seed(rows: Array, name: str, n_seeds: int, budget: float) -> Iterator[dict[str, baseline.Fit]]:
     """Fit with one seed after the other, until the fits of a seed would exceed the budget of seconds."""
     spent = 0.0
     for seed in range(n_seeds):
@@ -196,12 +198,12 @@ def ratio(fits: list[dict[str, baseline.Fit]], what: str) -> float:
     return float(np.median([found[what][1] / found[OTHER][1] for found in fits]))
 
 
-def asked_for(every: dict[str, list[dict[str, baseline.Fit]]], best: dict[str, float]) -> Iterator[str]:
+def requirement_lines(every: dict[str, list[dict[str, baseline.Fit]]], best: dict[str, float]) -> Iterator[str]:
     """Return the requirements on default fits, and the sets that meet them."""
     hits = [
         name
         for name, fits in every.items()
-        if np.mean([best[name] - found["default"][0] <= HIT for found in fits]) >= ASKED_HITS
+        if np.mean([best[name] - found["default"][0] <= HIT for found in fits]) >= REQUIRED_HITS
     ]
     untouched = [name for name in list(SETS)[TUNED:] if name in every]
     yield (
@@ -213,8 +215,8 @@ def asked_for(every: dict[str, list[dict[str, baseline.Fit]]], best: dict[str, f
         if named := [name for name in every if name not in hits and REASONS.get(name) == why]:
             yield f"  On {' and on '.join(named)}, {why}."
     both = [found for fits in every.values() for found in fits]
-    n_below = sum(found["default"][0] < found["kmeans"][0] - BELOW for found in both)
-    yield f"- No fit ends below gaussmix's own fit from k-means by more than {BELOW}: {n_below} of {len(both)} fits do."
+    n_below = sum(found["default"][0] < found["kmeans"][0] - LOWER for found in both)
+    yield f"- No fit ends below gaussmix's own fit from k-means by more than {LOWER}: {n_below} of {len(both)} fits do."
     for what, is_many in (("up to 20,000 rows", False), ("500,000 rows", True)):
         names = [name for name in every if name.startswith("many") == is_many and not name.startswith("uneven")]
         if ratios := {name: ratio(every[name], "default") for name in names}:
@@ -243,13 +245,13 @@ def main() -> None:
             if isinstance(rows, str) and arguments.mlbench is None:
                 left_out.append(name)
                 continue
-            values = mlbench(arguments.mlbench, rows) if isinstance(rows, str) else rows()
-            every[name] = list(measured(values, name, arguments.seeds, arguments.seconds))
+            values = read_mlbench(arguments.mlbench, rows) if isinstance(rows, str) else rows()
+            every[name] = list(fit_each_seed(values, name, arguments.seeds, arguments.seconds))
             best[name] = max(best[name], *(nats for found in every[name] for nats, _ in found.values()))
             yield from cells_of(name, every[name], best[name])
 
     page.table("set | fit | gap: median | worst | hits | seconds | relative to scikit-learn", rows_of_page(), n_words=2)
-    page.say("## Requirements on default fits", "", *asked_for(every, best))
+    page.say("## Requirements on default fits", "", *requirement_lines(every, best))
     page.say(*(f"Left out: {name} (no --mlbench)." for name in left_out))
     if arguments.sets == [""]:
         page.write()

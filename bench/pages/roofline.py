@@ -22,7 +22,7 @@ from bench import fma, instructions
 from bench.pages.base import Page, parser_of, seconds_of
 from gaussmix import _core
 
-REPEATS = 40
+REPEATS = 40  # runs of each step, of which the fastest counts
 WORK = 2.5e8  # multiply-adds of a step, which takes about 10 ms
 # The core's codes of structure and second moments.
 STRUCTURES = {"spherical": (0, 1), "diag": (1, 2), "tied": (2, 0), "full": (2, 3)}
@@ -61,8 +61,8 @@ def least(step: Callable[[], Any], isa: str) -> tuple[float, float]:
     return seconds, peak
 
 
-def full(target: Any) -> list[dict[str, Any]]:
-    """Return the percentage of the peak, counting useful operations."""
+def measure_full(target: Any) -> list[dict[str, Any]]:
+    """Return the percentage of the peak for each of the sizes `FULL`, counting useful operations."""
     found = []
     for d, k in FULL:
         step, n = make_step(target, "full", d, k)
@@ -73,14 +73,17 @@ def full(target: Any) -> list[dict[str, Any]]:
     return found
 
 
-def bounded(target: Any, structure: str) -> list[dict[str, Any]]:
-    """Return the percentage of the instruction bound. The peak's loop makes two multiply-adds per cycle."""
+def measure_bounded(target: Any, structure: str) -> list[dict[str, Any]]:
+    """Return the percentage of the instruction bound for each of the sizes `FLAT`.
+
+    In each cycle, the peak's loop makes two multiply-adds of eight numbers, which are 32 operations.
+    """
     found = []
     for d, k in FLAT:
         step, n = make_step(target, structure, d, k)
         seconds, peak = least(step, target.isa)
         count = instructions.total(COUNTED.get(structure, partial(instructions.flat, structure))(d, k))
-        cycles = 8 * seconds / (n * k) * peak / 32
+        cycles = 8 * seconds / (n * k) * peak / 32  # for eight pairs of a row and a component
         found.append(
             {"structure": structure, "d": d, "K": k, "ns": 1e9 * seconds / n / k, "multiply": count.multiply,
              "other": count.other, "bound": count.cycles, "cycles": cycles, "share": 100 * count.cycles / cycles}
@@ -88,7 +91,7 @@ def bounded(target: Any, structure: str) -> list[dict[str, Any]]:
     return found
 
 
-def threads(target: Any) -> list[dict[str, Any]]:
+def measure_threads(target: Any) -> list[dict[str, Any]]:
     """Return the speed-up by a second thread, of the steps and of the peak's loop: least times of alternating runs."""
     found = []
     for structure, d, k, scale in [("full", 2, 8, 1), ("full", 8, 16, 1), ("full", 16, 16, 1), ("full", 32, 32, 1),
@@ -109,7 +112,7 @@ def threads(target: Any) -> list[dict[str, Any]]:
 def main() -> None:
     parser_of(__doc__).parse_args()
     page, newest = Page(__file__, "Shares of the peak", "its help explains how each figure is measured"), _core.active()
-    every = [r for target in {target.isa: target for target in _core.targets()}.values() for r in full(target)]
+    every = [r for target in {target.isa: target for target in _core.targets()}.values() for r in measure_full(target)]
     page.say("## Full covariances, one thread")
     page.table(
         "instructions | d | K | ns per pair | share of the peak | required",
@@ -118,7 +121,7 @@ def main() -> None:
             for r in every
         ),
     )
-    bounded_results = [r for structure in STRUCTURES for r in bounded(newest, structure)]
+    bounded_results = [r for structure in STRUCTURES for r in measure_bounded(newest, structure)]
     page.say("## The bound of the vector instructions, one thread, AVX-512")
     page.table(
         "structure | d | K | ns per pair | multiplications | others | bound, cycles | measured | share",
@@ -130,7 +133,7 @@ def main() -> None:
     )  # fmt: skip
     page.say(f"Counts are for eight pairs of a row and a component. Diag and spherical must reach {FLAT_BAR} %.")
     page.say("## Two threads")
-    two = threads(newest)
+    two = measure_threads(newest)
     page.table(
         "| d | K | one thread, ms | speed-up | of the peak's loop | share",
         (

@@ -93,7 +93,7 @@ def score(rows: Array, model: Any) -> float:
     return float(model.score(rows))
 
 
-def sized() -> Iterator[tuple[str, dict[str, baseline.Fit]]]:
+def fit_sizes() -> Iterator[tuple[str, dict[str, baseline.Fit]]]:
     """Fit tables of each size, with 4 features and 5 clusters, several times."""
     for n_rows in SIZES:
         rng = np.random.default_rng(n_rows)
@@ -103,7 +103,7 @@ def sized() -> Iterator[tuple[str, dict[str, baseline.Fit]]]:
             yield f"{n_rows:,} rows, {structure}", {f"{what}, {n_rows:,} rows": each for what, each in found}
 
 
-def wide(structure: str) -> list[dict[str, baseline.Fit]]:
+def fit_wide(structure: str) -> list[dict[str, baseline.Fit]]:
     """Fit tables of separate clusters with many features; nats are relative to a fit from the true labels."""
     every = []
     for seed, (n_rows, n_features, n_clusters) in product(range(N_WIDE), WIDE):
@@ -118,7 +118,7 @@ def wide(structure: str) -> list[dict[str, baseline.Fit]]:
     return every
 
 
-def missed(found: list[dict[str, baseline.Fit]]) -> Iterator[object]:
+def missed_cells(found: list[dict[str, baseline.Fit]]) -> Iterator[object]:
     """Yield the number of tables, the numbers of fits that miss a cluster, and default times over scikit-learn's."""
     nats, seconds = np.array([[*each.values()] for each in found]).transpose(2, 1, 0)
     yield len(found)
@@ -183,7 +183,7 @@ def main() -> None:
         (name, dict(results(rows, n_components, structure, other_starts=starts, n_repeats=1 if args.draw else 2)))
         for name, rows, n_components, structure in map(table, range(first, first + n))
     )
-    fits = baseline.report(every if has_other else chain(every, sized()), args)
+    fits = baseline.report(every if has_other else chain(every, fit_sizes()), args)
     if args.draw:
         draw(fits)
     elif has_other:
@@ -194,7 +194,7 @@ def main() -> None:
         page.table(names, ((name, *summary(some)) for name, some in {**groups, "all": [*fits.values()]}.items()))
         page.lines += ["", "Separate clusters with many features: fits that miss a cluster, and times of default fits."]
         names = "structure | tables | missed: default | kmeans | scikit-learn | time: median | worst"
-        page.table(names, ((structure, *missed(wide(structure))) for structure in sorted({*STRUCTURES})))
+        page.table(names, ((structure, *missed_cells(fit_wide(structure))) for structure in sorted({*STRUCTURES})))
         if args.n == N_TABLES:
             page.write()
 

@@ -8,7 +8,7 @@ from scipy.special import ndtr
 from scipy.stats import chi2
 
 from gaussmix import FAMILIES, Estimate, Mixture
-from gaussmix._src.mixture.levels import half_square, log_tail
+from gaussmix._src.mixture.levels import MAX_PEAKS, half_square, log_tail
 from gaussmix._src.mixture.univariate.level_sets import extrema
 from gaussmix.testing import PROBLEMS
 
@@ -112,6 +112,13 @@ def test_density_p_value_of_one_component_is_a_chi_squared_tail(family, rng):
     np.testing.assert_allclose(mixture.highest_density_level(p), peak - chi2.ppf(p, 3) / 2, rtol=1e-12)
 
 
+def test_highest_density_level_of_a_small_mass_is_accurate():
+    """Check a component whose density at the mean is 1, so that levels of small masses are near 0."""
+    mixture, p = Mixture([1.0], np.zeros((1, 3)), [0.5 / np.pi], FAMILIES["spherical"]), 1e-9
+    peak = mixture.log_density(mixture.means)[0]
+    assert mixture.highest_density_level(p) == pytest.approx(peak - chi2.ppf(p, 3) / 2, rel=1e-9, abs=0)
+
+
 @pytest.mark.parametrize("n_features", [1, 2, 7, 40])
 def test_log_tail_and_half_square_agree_with_50_digits(n_features):
     squares = np.array([0.0, 1e-3, 1.0, 50.0, 600.0, 1e4, 1e7])
@@ -193,6 +200,18 @@ def test_density_p_value_of_a_row_does_not_depend_on_other_rows():
     other = mixture.density_p_value(rows[:2], n_points=4096, rng=np.random.default_rng(3))
     assert (other != together[:2]).any()
     np.testing.assert_allclose(other, together[:2], atol=0.05)
+
+
+def test_the_bound_of_p_values_with_many_components_is_not_below_that_of_each_component(rng):
+    """Check the bound for groups of similar components, which replaces the bound for each component."""
+    n_components = MAX_PEAKS + 100
+    weights, variances = rng.dirichlet(np.ones(n_components)), rng.uniform(0.1, 10, n_components)
+    mixture = Mixture(weights, rng.normal(size=(n_components, 3)), variances, FAMILIES["spherical"])
+    peaks, levels = mixture.parameters.log_scale, np.linspace(-40.0, 0.0, 50)
+    exact = chi2.sf(2 * np.maximum(peaks - levels[:, None], 0), 3) @ weights
+    bound = np.exp(mixture._usual_levels._log_bound(levels))
+    assert (bound >= exact * (1 - 1e-12)).all()
+    assert (bound < 1.2 * exact).all()
 
 
 def test_density_levels_accept_weights_of_0_and_no_rows():

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from common import EPS, dense, families, overlapping
+from common import EPS, dense, families, overlapping, univariate
 from exact_mixtures import ONE, OTHER, integral
 from scipy import integrate, linalg, optimize, stats
 
@@ -150,6 +150,12 @@ def test_distances_scale_with_the_units(unit):
     assert p.distance(q) / unit == pytest.approx(ONE.distance(OTHER), rel=1e-12)
     assert p.distance(q, "l2") * np.sqrt(unit) == pytest.approx(ONE.distance(OTHER, "l2"), rel=1e-12)
     assert p.distance(q, "cauchy_schwarz") == pytest.approx(ONE.distance(OTHER, "cauchy_schwarz"), rel=1e-12)
+
+
+@pytest.mark.parametrize("unit", [1e-140, 1e200])
+def test_mw2_is_accurate_although_its_square_overflows_or_underflows(unit):
+    p, q = (univariate([0.5, 0.5], unit * means, [1e-300, 1e-300]) for means in (np.array([0, 1]), np.array([3, 4])))
+    assert p.distance(q) == pytest.approx(3 * unit, rel=1e-12)
 
 
 @pytest.mark.parametrize("unit", [2.0**-400, 2.0**400])

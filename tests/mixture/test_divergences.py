@@ -11,6 +11,8 @@ from exact_mixtures import ONE, OTHER, integral
 from scipy import stats
 
 from gaussmix import FAMILIES, GaussianMixture, Mixture, SingularCovarianceError
+from gaussmix._src.mixture.compare.divergences import mean_and_squared_error
+from gaussmix._src.numerics.arrays import PIECE_VALUES
 
 SIX_SIGMA = stats.norm.isf(5e-10)
 LOG_2 = np.log(2.0)
@@ -159,6 +161,25 @@ def test_a_change_of_units_shifts_the_entropy_but_not_the_divergences(unit):
     assert tuple(p.js_divergence(q)) == pytest.approx(tuple(ONE.js_divergence(OTHER)), rel=1e-9)
     assert p.entropy().value - np.log(unit) == pytest.approx(ONE.entropy().value, abs=1e-12)
     assert p.entropy_bounds()[0] - np.log(unit) == pytest.approx(ONE.entropy_bounds()[0], abs=1e-12)
+
+
+def test_no_lower_bound_of_the_entropy_exceeds_the_upper_bound(rng):
+    """Check equal components, for which both bounds are the entropy of the components, up to rounding."""
+    for n_components in rng.integers(2, 6, size=50):
+        variances = np.full(n_components, rng.uniform(0.1, 2))
+        mixture = Mixture(rng.dirichlet(np.ones(n_components)), np.ones((n_components, 3)), variances, ONE.family)
+        lower, upper = mixture.entropy_bounds()
+        assert lower <= upper
+        assert lower == pytest.approx(upper, abs=1e-14)
+
+
+def test_mean_and_squared_error_join_blocks_of_draws(rng):
+    blocks, drawn = [], rng.normal(np.linspace(0, 30, 1000))
+    error = mean_and_squared_error(
+        lambda n: blocks.append(n) or drawn[sum(blocks[:-1]) :][:n], 1000, PIECE_VALUES // 300
+    )
+    assert len(blocks) > 2
+    assert error == pytest.approx((drawn.mean(), drawn.var(ddof=1) / 1000), rel=1e-12)
 
 
 @pytest.mark.heavy

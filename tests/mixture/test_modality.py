@@ -45,6 +45,21 @@ def test_overlapping_components_share_a_mode():
     np.testing.assert_array_equal(modes.component_index, [0, 0, 1])
 
 
+@pytest.mark.parametrize("n_features", [1, 2])
+def test_modes_are_sorted_by_density_and_component_index_refers_to_this_order(n_features):
+    means = np.array([0.0, 20.0, 40.0])[:, None] * np.eye(1, n_features)
+    modes = Mixture([0.2, 0.5, 0.3], means, np.ones(3), FAMILIES["spherical"]).modes()
+    np.testing.assert_allclose(modes.locations[:, 0], [20.0, 40.0, 0.0], atol=1e-9)
+    np.testing.assert_array_equal(modes.component_index, [2, 0, 1])
+
+
+def test_modes_of_narrow_components_are_distinct_next_to_a_wide_component():
+    """Check modes that are six deviations of their components apart, but close in deviations of the wide component."""
+    means = [[0.0, 0.0], [6e-4, 0.0], [0.0, 3.0]]
+    modes = Mixture([0.3, 0.3, 0.4], means, [1e-8, 1e-8, 1.0], FAMILIES["spherical"]).modes()
+    np.testing.assert_allclose(np.sort(modes.locations[:2, 0]), [0.0, 6e-4], atol=1e-9)
+
+
 def test_modes_exclude_saddle_points():
     """Check that the middle is not reported as a mode, because by symmetry it is a saddle point."""
     mixture = Mixture([0.4999, 0.0002, 0.4999], [[-2, 0], [0, 0], [2, 0]], [1.0, 1.0, 1.0], FAMILIES["spherical"])

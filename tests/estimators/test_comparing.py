@@ -77,6 +77,15 @@ def test_an_X_error_for_all_rows_equals_the_same_X_error_for_each_row(error, n_r
     )
 
 
+def test_cross_validation_does_not_use_the_checkpoint_of_the_fit(tmp_path):
+    path = tmp_path / "fit.checkpoint"
+    fit = GaussianMixture(2, random_state=0, checkpoint=path).fit(X)
+    path.write_bytes(b"of another fit")
+    found = compare({"a": fit}, X, cv=2)
+    assert path.read_bytes() == b"of another fit"
+    pd.testing.assert_frame_equal(found, compare({"a": GaussianMixture(2, random_state=0).fit(X)}, X, cv=2))
+
+
 def test_compare_checks_sample_weight_as_fit_does():
     one = {"a": GaussianMixture(2, random_state=0).fit(X, sample_weight=2.0)}
     pd.testing.assert_frame_equal(

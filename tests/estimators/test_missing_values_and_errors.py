@@ -447,6 +447,9 @@ def test_the_terms_of_explain_with_X_error_add_up_to_the_log_ratio(structure, ki
     np.testing.assert_allclose(terms.log_ratio, expected, rtol=1e-9, atol=1e-9)
     parts = terms.log_weight_ratio + terms.log_density_ratio + np.nansum(terms.feature_log_ratio, axis=1)
     np.testing.assert_allclose(parts, terms.log_ratio, rtol=1e-9, atol=1e-9)
+    added = error**2 if kind == "variances" else np.einsum("nii->ni", error)
+    variances = found.mixture_._model.covariances.variances()[terms.component] + added
+    np.testing.assert_allclose(terms.standard_deviations, np.sqrt(variances), rtol=1e-12)
     without = found.explain(incomplete)
     no_error = found.explain(incomplete, X_error=np.zeros(3))
     np.testing.assert_allclose(no_error.contributions, without.contributions, rtol=1e-8, atol=1e-9)

@@ -12,15 +12,16 @@ import pytest
 from gaussmix import FAMILIES, GaussianMixture, Mixture
 from gaussmix._src.em.initialisation.base import STARTS, load_start
 from gaussmix._src.em.initialisation.initial import InitialMoments
-from gaussmix._src.em.initialisation.sample import automatic_ridge, distinct_rows
+from gaussmix._src.em.initialisation.sample import automatic_ridge, column_units, distinct_rows
 from gaussmix._src.em.objective.objective import Objective
 from gaussmix._src.em.objective.stopping import StopRule
 from gaussmix._src.em.objective.trace import EMState, FreezeReason, OptimalityCertificate, Trace, final_state
 from gaussmix._src.em.step.loop import em_step, run_em
-from gaussmix._src.engines import complete_engine
+from gaussmix._src.engines import complete_engine, make_engine
+from gaussmix._src.engines.complete.engine import CompleteEngine
 from gaussmix._src.errors import StopReason
 from gaussmix._src.estimators.fitting import start_fit
-from gaussmix._src.families import family_named
+from gaussmix._src.families import ALIASES, family_named
 from gaussmix._src.fit.fit import fit
 from gaussmix._src.fit.fitted import BestRun, Outcome
 from gaussmix._src.formats import model_file
@@ -28,6 +29,7 @@ from gaussmix._src.interfaces.leaves import LEAF_ROWS
 from gaussmix._src.interfaces.moment_spec import Second
 from gaussmix._src.interfaces.whitening.base import FactorShape
 from gaussmix._src.model import Model
+from gaussmix._src.noise_component import NoiseComponent
 from gaussmix._src.sources.array import ArraySource
 from gaussmix._src.sources.files.base import FileSource
 from gaussmix._src.testing.closeness import EPS, assert_close, assert_same_bits

@@ -15,9 +15,9 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+from common import ALIASES
 
 from gaussmix import FAMILIES
-from gaussmix._src.families import ALIASES
 
 ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from common import assert_same_fit
+from common import assert_same_bits, assert_same_fit
 from scipy.special import gammaln, logsumexp
 from scipy.stats import multivariate_t
 from sklearn.base import clone
@@ -20,7 +20,6 @@ from sklearn.mixture import BayesianGaussianMixture as Theirs
 import gaussmix
 from gaussmix import BayesianGaussianMixture
 from gaussmix._src.cli.program import program
-from gaussmix._src.testing.closeness import assert_same_bits
 from gaussmix.export import to_c
 
 PRIORS = ["dirichlet_process", "dirichlet_distribution"]

@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from common import ArraySource
+from common import ArraySource, automatic_ridge, column_units, distinct_rows
 from sklearn.metrics import adjusted_rand_score
 
 from gaussmix import GaussianMixture, GaussianMixtureIC
-from gaussmix._src.em.initialisation.sample import automatic_ridge, column_units, distinct_rows
 from gaussmix._src.fit.plan import MIN_SEARCH_STEPS
 from gaussmix._src.fit.selection import SEARCH_MARGIN
 

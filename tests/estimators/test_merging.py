@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from common import assert_same_bits
+from common import Block, assert_same_bits
 from scipy.special import ndtr
 from scipy.stats import ortho_group
 from sklearn.metrics import adjusted_rand_score
@@ -15,7 +15,6 @@ from sklearn.metrics import adjusted_rand_score
 import gaussmix
 from gaussmix import FAMILIES, GaussianMixture, Mixture
 from gaussmix._src.estimators.gaussian_mixture import as_estimator
-from gaussmix._src.interfaces.block import Block
 from gaussmix._src.mixture.compare.merging import _component_sums, _pair_sums, _PairValues, merge_by_sums
 
 

@@ -6,12 +6,10 @@ from contextlib import nullcontext
 
 import numpy as np
 import pytest
-from common import ArraySource, StopRule, final_state
+from common import ArraySource, StopRule, final_state, make_engine, run_em
 from scipy.stats import chi2
 
 from gaussmix import GaussianMixture, em_test, likelihood_ratio_test, n_components_test
-from gaussmix._src.em.step.loop import run_em
-from gaussmix._src.engines import make_engine
 from gaussmix._src.fit.after import em_test as em_module
 
 

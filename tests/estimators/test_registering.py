@@ -5,9 +5,9 @@ import subprocess
 import sys
 
 import pytest
+from common import ALIASES
 
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC
-from gaussmix._src.families import ALIASES
 from gaussmix.extend import register
 
 # Fits default models before and after the registration of a structure whose alias is a single letter.

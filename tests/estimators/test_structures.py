@@ -4,9 +4,9 @@ import pickle
 
 import numpy as np
 import pytest
+from common import ALIASES, family_named
 
 from gaussmix import FAMILIES, GaussianMixture, Mixture
-from gaussmix._src.families import ALIASES, family_named
 from gaussmix.extend import LowRank
 
 NAMES = [name for name in (*FAMILIES, *ALIASES) if len(name) > 1]

@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from common import LEAF_ROWS
+from common import LEAF_ROWS, Outcome
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
@@ -21,7 +21,6 @@ import gaussmix
 from gaussmix import FAMILIES, Dirichlet, GaussianMixture, GaussianMixtureIC, Mixture, Restrictions
 from gaussmix._src.em.step.online import STEP_ROWS
 from gaussmix._src.estimators.gaussian_mixture import as_estimator
-from gaussmix._src.fit.fitted import Outcome
 
 LIBRARIES = {"pandas": pd.DataFrame, "polars": pl.DataFrame, "pyarrow": pa.table}
 

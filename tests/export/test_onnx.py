@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from common import NoiseComponent
 from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -14,7 +15,6 @@ from gaussmix import (
     GaussianMixtureRegressor,
     Mixture,
 )
-from gaussmix._src.noise_component import NoiseComponent
 from gaussmix.export import to_onnx
 from tests.export.conftest import fitted, mixture_of, rows_at
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+from common import NoiseComponent
 
 from gaussmix import FAMILIES, GaussianMixtureDetector, Mixture
-from gaussmix._src.noise_component import NoiseComponent
 from gaussmix.export import to_c, to_sql
 from tests.export.conftest import mixture_of, shared
 

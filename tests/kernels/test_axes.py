@@ -3,9 +3,9 @@
 import mpmath
 import numpy as np
 import pytest
+from common import EPS
 
 from gaussmix._src.testing.check_family import random_scatters
-from gaussmix._src.testing.closeness import EPS
 
 ROUNDING = 8 * EPS  # rounding of d sums, and of d rotations in each of about eight sweeps
 

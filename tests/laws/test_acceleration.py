@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from common import EMState, FreezeReason, StopReason, StopRule, Trace, em_step, families, groups, run_em
+from common import EMState, FreezeReason, StopReason, StopRule, Trace, em_step, families, family_named, groups, run_em
 from every_engine import ENGINES
 from sklearn.datasets import load_wine
 
@@ -18,7 +18,6 @@ from gaussmix._src.em.step.acceleration import (
     is_accelerated,
 )
 from gaussmix._src.em.step.core_steps import CoreSteps
-from gaussmix._src.families.base import family_named
 from gaussmix.testing import PROBLEMS, Problem
 
 # Structures for which every change of the coordinates gives valid covariances of the structure.

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from common import MomentSpec, Second
+from common import MomentSpec, Second, family_named
 from numpy.typing import NDArray
 from oracle.em_by_rows import Sums, about_new_means, expect
 from sklearn.base import clone
 
 from gaussmix import GaussianMixture, Noise, NormalInverseWishart, Restrictions
-from gaussmix._src.families.base import family_named
 from gaussmix.extend import Family, Scatter
 
 Array = NDArray[np.float64]

@@ -5,10 +5,9 @@ from itertools import product
 
 import numpy as np
 import pytest
-from common import families
+from common import ALIASES, families, family_named
 
 from gaussmix import FAMILIES, Diag, Full, Tied
-from gaussmix._src.families import ALIASES, family_named
 from gaussmix._src.testing import check_family as laws
 from gaussmix.testing import check_equivariance, check_family
 

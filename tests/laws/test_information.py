@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from common import (
     ArraySource,
+    CompleteEngine,
     Model,
     Objective,
     OptimalityCertificate,
@@ -25,7 +26,6 @@ from gaussmix import FAMILIES, Dirichlet, FactorAnalyzer, Full, GaussianMixture,
 from gaussmix._src.em.curvature.certificate_cost import is_certificate_cheap
 from gaussmix._src.em.curvature.certify import compute_certificate
 from gaussmix._src.em.curvature.information import ObservedInformation
-from gaussmix._src.engines.complete.engine import CompleteEngine
 
 N_ROWS, K, D = 120, 2, 3
 SMOOTH = [name for name, family in FAMILIES.items() if family.algebra is not None]

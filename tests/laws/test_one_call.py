@@ -4,12 +4,11 @@ import warnings
 
 import numpy as np
 import pytest
-from common import assert_same_fit
+from common import CompleteEngine, assert_same_fit
 
 from gaussmix import FAMILIES, GaussianMixture
 from gaussmix._src.em.step.one_call import MAX_ROWS_OF_ONE_CALL
 from gaussmix._src.engines.calls import KMeansSettings
-from gaussmix._src.engines.complete.engine import CompleteEngine
 
 BY_CORE = [name for name, family in FAMILIES.items() if family.algebra and name not in ("EVE", "VVE")]
 ALL_STEPS = {"tol": 0.0, "max_iter": 40}

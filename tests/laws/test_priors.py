@@ -4,14 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from common import ArraySource, Second, StopRule, families, final_state, run_em
+from common import ArraySource, Second, StopRule, complete_engine, families, final_state, make_engine, run_em
 from many_blocks import ManyBlocks
 from reference_engine import ReferenceEngine
 
 from gaussmix import FAMILIES, Mixture, NormalInverseWishart
 from gaussmix._src.em.priors.posterior import PosteriorObjective, WeightUpdate
 from gaussmix._src.em.priors.terms import OverallMoments, PriorTerms
-from gaussmix._src.engines import complete_engine, make_engine
 from gaussmix._src.families.base import is_separate
 from gaussmix.testing import PROBLEMS
 

@@ -7,12 +7,11 @@ from functools import partial
 
 import numpy as np
 import pytest
-from common import ArraySource, Model, assert_same_bits, complete_engine
+from common import ArraySource, Model, assert_same_bits, automatic_ridge, column_units, complete_engine, distinct_rows
 from sklearn.datasets import load_iris
 
 from gaussmix import FAMILIES, FactorAnalyzer, Full, GaussianMixture, GaussianMixtureIC, NormalInverseWishart
 from gaussmix import open as open_files
-from gaussmix._src.em.initialisation.sample import automatic_ridge, column_units, distinct_rows
 from gaussmix._src.em.objective.trace import SearchReport
 from gaussmix._src.em.search.split_and_merge import (
     ACCEPTANCE,

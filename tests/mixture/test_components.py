@@ -6,9 +6,9 @@ import pickle
 
 import numpy as np
 import pytest
+from common import NoiseComponent
 
 from gaussmix import FAMILIES, GaussianMixture, Mixture
-from gaussmix._src.noise_component import NoiseComponent
 from gaussmix.testing import PROBLEMS
 
 ROWS = np.array([[0.3, 1.2], [2.0, -1.0]])

@@ -5,10 +5,10 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
+from common import NoiseComponent
 
 from gaussmix import FAMILIES, FactorAnalyzer, Mixture
 from gaussmix._src.mixture.html import COLORS, HEIGHT, RADIUS, WIDTH, sketch
-from gaussmix._src.noise_component import NoiseComponent
 from gaussmix.testing import PROBLEMS
 
 COVARIANCES = [[[1.0, 0.5], [0.5, 2.0]], [[4.0, 0.0], [0.0, 1.0]]]

@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from common import NoiseComponent
 from scipy import stats
 
 from gaussmix import FAMILIES, Mixture
-from gaussmix._src.noise_component import NoiseComponent
 
 COVARIANCES = [[[1.0, 0.5], [0.5, 2.0]], [[4.0, 0.0], [0.0, 1.0]]]
 TWO = Mixture([0.25, 0.75], [[0.0, 0.0], [6.0, 2.0]], COVARIANCES, FAMILIES["full"], ["a", "b"])

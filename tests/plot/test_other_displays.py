@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from common import NoiseComponent
 
 import gaussmix
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureIC, GaussianMixtureRegressor, Mixture
-from gaussmix._src.noise_component import NoiseComponent
 from gaussmix.plot import (
     ConditionalDisplay,
     ConvergenceDisplay,

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from common import LEAF_ROWS
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from gaussmix import FAMILIES, GaussianMixture, GaussianMixtureImputer
-from gaussmix._src.interfaces.leaves import LEAF_ROWS
 
 
 @pytest.fixture

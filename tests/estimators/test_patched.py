@@ -47,10 +47,11 @@ def test_patch_sklearn_contexts_nest_and_end_after_an_error(capsys):
     assert current_classes() == THEIRS
 
 
-def test_unpatch_sklearn_keeps_the_class_that_another_package_has_put_there(monkeypatch):
-    monkeypatch.setattr(sklearn.mixture, "GaussianMixture", object)
-    gaussmix.unpatch_sklearn()
-    assert current_classes() == [object, THEIRS[1]]
+def test_unpatch_sklearn_keeps_the_class_that_another_package_has_put_there():
+    with gaussmix.patch_sklearn(verbose=False):
+        sklearn.mixture.GaussianMixture = object
+        gaussmix.unpatch_sklearn()
+        assert current_classes() == [object, THEIRS[1]]
 
 
 def test_patch_sklearn_keeps_the_class_of_existing_estimators(X):

@@ -6,7 +6,7 @@ import pytest
 from common import EPS, invalid_arguments
 
 KEY = 0x0123456789ABCDEF
-SPHERICAL, DIAGONAL, TRIANGULAR, SHARED = range(4)  # SHARED: one triangular factor for all components
+SPHERICAL, TRIANGULAR = 0, 2  # codes of the shapes of factors
 ONES = 0xFFFFFFFF
 # Words of u and v: smallest and largest u; whole, half and eighth turns, and both neighbours of each.
 EDGES = [(0, 0), (0, 1), (ONES, ONES), (ONES, ONES - 1), (1 << 31, 0), (ONES, 0)]
@@ -65,21 +65,14 @@ def test_extreme_words_give_the_largest_and_the_smallest_normal_numbers(target):
 
 
 @pytest.fixture
-def make_mixture(rng):
+def make_mixture(make_problem, rng):
     """Return a function that makes the arguments of a draw: cumulative weights, means, factor_shape, factors."""
 
     def make(n_features, n_components, factor_shape):
-        shape = (n_components, n_features)
         cumulative = np.cumsum(rng.dirichlet(np.ones(n_components)))
         cumulative[-1] = np.inf
-        triangles = 0.5 * np.tril(rng.normal(size=(*shape, n_features)) / np.sqrt(n_features)) + np.eye(n_features)
-        factors = {
-            SPHERICAL: rng.uniform(0.5, 2, n_components),
-            DIAGONAL: rng.uniform(0.5, 2, shape),
-            TRIANGULAR: triangles,
-            SHARED: triangles[:1],
-        }
-        return cumulative, rng.normal(size=shape), min(factor_shape, TRIANGULAR), factors[factor_shape]
+        problem = make_problem(0, n_features, n_components, factor_shape)
+        return cumulative, problem.means, problem.factor_shape, problem.factors
 
     return make
 

@@ -4,6 +4,8 @@
 
 import io
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -43,6 +45,17 @@ def checked(estimator, rows, weight=None, labels=None, error=None):
     """Return the problem and the plan of a fit without running it."""
     with start_fit(estimator, rows, None, weight, labels, error) as (X, features):
         return estimator._checked(X, weight, features)
+
+
+@contextmanager
+def raises_and_keeps(estimator: Any, error: type[Exception], match: str) -> Iterator[pytest.ExceptionInfo[Exception]]:
+    """Check that calls in the block raise an error with a message of one line, and do not change the estimator."""
+    before = dict(vars(estimator))
+    with pytest.raises(error, match=match) as caught:
+        yield caught
+    assert "\n" not in str(caught.value)
+    assert vars(estimator).keys() == before.keys()
+    assert [name for name, value in vars(estimator).items() if value is not before[name]] == []
 
 
 def assert_same_fit(actual: Any, expected: Any) -> None:

@@ -346,7 +346,7 @@ class FitResult:
 
     @property
     def frame_library(self) -> str | None:
-        """Return the library of the user's data frame; None if the rows were no data frame, or if unknown."""
+        """Return the library of the user's data frame; None if the rows were not a data frame, or if unknown."""
         return None if self.row_summary is None else self.row_summary.frame_library
 
     @property

@@ -127,7 +127,10 @@ class RayWorkers:
                 ray.cancel(future)
 
     def _describe_error(self, error: Exception, where: str) -> BaseException:
-        """Return an error to raise: a clear message for errors of Ray, or the error raised by the work on a worker."""
+        """Return an error to raise: a clear message for errors of Ray, or the error raised by the work on a worker.
+
+        `where` is "with" and the name of the rows on which the work failed, or "in a pass".
+        """
         cause = _cause(error)
         version = remote.version_error(str(error), *WORKER_NOUNS)
         if version is not None:

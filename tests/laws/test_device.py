@@ -302,7 +302,8 @@ def test_a_device_fit_copies_only_a_sample_of_the_rows(estimator, options, rng, 
     monkeypatch.setattr("gaussmix._src.engines.device.standardisation.to_host", counted_copy)
     monkeypatch.setattr(device_array.DeviceArray, "send", counted_send)
     fitted = estimator.set_params(random_state=0).fit(rows, sample_weight=weight)
-    # The fit copies the sample and its indices; with weights, also the weights, and a leaf to count distinct rows.
+    # The fit copies a sample of about a leaf and its indices; with weights, also the weights, and a leaf to count
+    # distinct rows. Arrays of at most 1,000 rows contain parameters and sums.
     in_fit = sum(each for each in copied if each > 1_000)
     assert 65_000 < in_fit < (8 if options else 4) * 66_000
     copied.clear()
@@ -310,7 +311,7 @@ def test_a_device_fit_copies_only_a_sample_of_the_rows(estimator, options, rng, 
         return
     for method in (fitted.predict_proba, fitted.score_samples, fitted.predict, fitted.score):
         method(rows)
-    assert max(copied) <= 2 * d * (d + 5)
+    assert max(copied) <= 2 * d * (d + 5)  # sums of each feature and of each pair of features
 
 
 UNSUPPORTED = {

@@ -125,7 +125,7 @@ def test_marginal_selects_means_and_covariances(mixture, family):
 
 
 @families
-def test_joint_density_is_marginal_times_conditional(mixture, family, rng):
+def test_joint_density_is_marginal_times_conditional(mixture, rng):
     known, unknown = [3, 0, 8], [1, 2, 4, 5, 6, 7]
     row = mixture.sample(1, rng)[0]
     conditional = mixture.condition({j: row[0, j] for j in known})
@@ -135,7 +135,7 @@ def test_joint_density_is_marginal_times_conditional(mixture, family, rng):
 
 
 @families
-def test_conditionals_of_many_rows_equal_those_of_single_rows(mixture, family, monkeypatch, rng):
+def test_conditionals_of_many_rows_equal_those_of_single_rows(mixture, monkeypatch, rng):
     for name, size in {"MAX_ROWS_PER_CALL": 17, "MIN_PRODUCT_ROWS": 1, "MAX_VALUES_AT_ONCE": 100}.items():
         monkeypatch.setattr(f"gaussmix._src.mixture.parts.expectations.{name}", size)
     known, rows = ["c", "a", "i"], rng.normal(size=(40, 3))
@@ -152,7 +152,7 @@ def test_conditionals_of_many_rows_equal_those_of_single_rows(mixture, family, m
 
 
 @families
-def test_sample_conditional_has_the_conditional_mean_and_covariance(mixture, family, rng):
+def test_sample_conditional_has_the_conditional_mean_and_covariance(mixture, rng):
     """Check that draws have the conditional mean and covariance within 6 standard errors."""
     known, n_rows = [1, 5, 6], 20_000
     row = mixture.means[0, known] + 0.5

@@ -581,7 +581,7 @@ def test_executors_without_this_version_of_gaussmix_are_reported(spark, monkeypa
     with pytest.raises(ImportError, match=r"^The Spark executor on \S+ has gaussmix \S+, but your program has 0.0.2\."):
         short_em().fit(frame)
 
-    def lack(batches, module):
+    def raise_missing_module(batches, module):
         raise ModuleNotFoundError(f"No module named '{module}'")
 
     for module in "gaussmix", "pyarrow":
@@ -590,9 +590,9 @@ def test_executors_without_this_version_of_gaussmix_are_reported(spark, monkeypa
             match=rf"^A Spark executor has no {module}\. Install gaussmix {package_version()} and what it needs on all "
             r"executors\. If they have it, .* set PYSPARK_PYTHON before the session begins, on this machine to sys",
         ):
-            jobs.run_job(frame.mapInArrow(partial(lack, module=module), "a double"), "fail")
+            jobs.run_job(frame.mapInArrow(partial(raise_missing_module, module=module), "a double"), "fail")
     with pytest.raises(PythonException, match="No module named 'of_the_user'"):
-        jobs.run_job(frame.mapInArrow(partial(lack, module="of_the_user"), "a double"), "fail")
+        jobs.run_job(frame.mapInArrow(partial(raise_missing_module, module="of_the_user"), "a double"), "fail")
 
 
 def test_a_deleted_file_is_reported(spark, whole, tmp_path):

@@ -154,9 +154,11 @@ def test_init_params_without_rows_for_some_components_is_rejected(X, kind):
         GaussianMixture(4, init_params=init_params).fit(X, sample_weight=weight)
 
 
-def test_an_initial_mean_without_rows_has_a_small_positive_weight(X):
-    mixture = GaussianMixture(3, means_init=np.vstack([X[:2], X[:1] + 1e3]), max_iter=0).fit(X)
+def test_an_initial_mean_without_rows_has_a_small_weight_and_the_pooled_covariance(X):
+    mixture = initialised(X, means_init=np.vstack([X[:2], X[:1] + 1e3]), reg_covar=0)
     assert mixture.weights_[2] == pytest.approx(0.01 / 3 / (1 + 0.01 / 3))
+    pooled = np.average(mixture.covariances_[:2], axis=0, weights=mixture.weights_[:2])
+    np.testing.assert_allclose(mixture.covariances_[2], pooled, rtol=ROUNDING, atol=ROUNDING)
     assert np.isfinite(mixture.score(X))
 
 

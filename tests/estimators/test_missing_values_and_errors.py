@@ -248,6 +248,11 @@ def test_criteria_hardly_change_with_one_empty_row_or_a_tiny_X_error(X_error, ro
         np.testing.assert_allclose(found[name][:2], whole[name][:2], rtol=0.01)
 
 
+def test_bic_does_not_count_rows_without_any_value(rows):
+    found = fitted(rows)
+    assert found.bic(np.r_[rows, np.full((50, 3), np.nan)]) == pytest.approx(found.bic(rows), rel=1e-12)
+
+
 def test_bic_takes_X_error_into_account(rows):
     search = GaussianMixtureIC([1, 2], covariance_type="full", random_state=0).fit(rows, X_error=0.5)
     best = search.results_["bic"][search.best_index_]

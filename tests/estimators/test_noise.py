@@ -179,6 +179,7 @@ INVALID_ARGUMENTS = {
     "zero volume": ({"volume": 0}, ValueError, "volume=0 must be a number above 0"),
     "infinite volume": ({"volume": np.inf}, ValueError, "volume contains NaN or infinity"),
     "text": ({"volume": "large"}, TypeError, "volume must be real numbers"),
+    "box without features": ({"volume": [[], []]}, ValueError, "volume must be a number, or a box"),
     "box": ({"volume": [[0, 0], [0, 1]]}, ValueError, "volume must be a number, or a box"),
 }
 

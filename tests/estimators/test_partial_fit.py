@@ -101,13 +101,13 @@ def test_reading_attributes_does_not_advance_the_random_state(rng):
 
 
 @pytest.mark.parametrize("forgetting", [None, 20_000])
-@pytest.mark.parametrize("weight", [1.0, 3.5])
-def test_an_online_step_is_weighted_by_its_sample_weight(weight, forgetting, rng):
+@pytest.mark.parametrize(("weight", "unit"), [(1.0, 1.0), (3.5, 1.0), (3.5, 1e3)])
+def test_an_online_step_is_weighted_by_its_sample_weight(weight, unit, forgetting, rng):
     rows = rows_of(rng, LEAF_ROWS + 2 * STEP_ROWS)
     rows[LEAF_ROWS:] += 5
     row_weight = np.where(np.arange(len(rows)) < LEAF_ROWS, 1.0, weight)
     stream = streamed(n_components=1, forgetting=ForgettingRate(0.6, forgetting))
-    stream.partial_fit(rows, sample_weight=row_weight)
+    stream.partial_fit(rows, sample_weight=unit * row_weight)
     mean, seen = rows[:LEAF_ROWS].mean(axis=0), 1.0
     for batch in np.split(rows[LEAF_ROWS:], 2):
         seen += weight
@@ -117,6 +117,7 @@ def test_an_online_step_is_weighted_by_its_sample_weight(weight, forgetting, rng
         retention = retention**weight
         mean = retention * mean + (1 - retention) * batch.mean(axis=0)
     np.testing.assert_allclose(stream.means_[0], mean, rtol=1e-10)
+    assert stream.summary().components["size"][0] == pytest.approx(unit * row_weight.sum(), rel=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -267,6 +268,7 @@ def test_partial_fit_rejects_float64_after_float32(rng):
     rows = rows_of(rng, 100)
     with pytest.raises(ValueError, match="X is float64, but the stream began with float32"):
         streamed().partial_fit(rows.astype(np.float32)).partial_fit(rows)
+    assert streamed().partial_fit(rows).partial_fit(rows.astype(np.float32)).n_samples_seen_ == 200
 
 
 @pytest.mark.parametrize(

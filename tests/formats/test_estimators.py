@@ -331,6 +331,7 @@ INVALID_CHANGES = {
     "no weights": ({"weights": None}, "its 'weights' must be an array"),
     "numbers as text": ({"weights": ["0.5", "0.5"]}, "its 'weights' must be an array"),
     "ragged means": ({"means": [[0], [1, 2]]}, "its 'means' must be an array"),
+    "a table as noise": ({"noise": [[0.1], [2.0]]}, "'noise' must be two numbers"),
     "a negative variance": ({"covariances": [1, -2]}, "component 1 is not positive definite"),
 }
 

@@ -147,6 +147,12 @@ def test_an_outlier_does_not_hide_distances_of_rows_with_missing_values(rng):
     np.testing.assert_array_equal(engine.labels(Block(0, sample.rows), partition.parameters), nearest)
 
 
+def test_a_row_with_missing_values_may_be_an_outlier(rng):
+    rows = np.vstack([inliers(rng), [[np.nan, 1e9]]])
+    outliers = find_outliers(distinct_rows(with_missing_values(rows)), 1)
+    assert outliers.are_outliers(rows).nonzero()[0].tolist() == [len(rows) - 1]
+
+
 def with_missing_values(rows):
     source = ArraySource(rows)
     source.may_miss = True

@@ -43,12 +43,14 @@ def test_html_table_lists_all_parameters_and_escapes_feature_names():
     assert re.findall(r"<t[dh][^>]*>([^<]*)</t[dh]>", NOISY._repr_html_())[-4:] == ["noise", "0.1000", "", ""]
 
 
-def test_html_sketch_draws_components_of_weight_0_as_flat_lines():
+def test_html_sketch_draws_components_of_weight_0_only_if_there_are_no_others():
     noise = NoiseComponent(1.0, 0.0)
     actual = Mixture([0.0, 0.0], LINE.means, LINE.covariances, LINE.family, noise=noise)._repr_html_()
     ends = {up for line in svg_of(actual).iter("polyline") for _, up in re.findall(r"(\S+),(\S+)", line.get("points"))}
     assert len(ends) == 1
     assert "nan" not in actual
+    one = Mixture([0.0, 1.0], TWO.means, TWO.covariances, TWO.family)
+    assert len(svg_of(one._repr_html_()).findall("ellipse")) == 1
 
 
 def test_html_table_is_truncated_and_counts_omitted_entries():

@@ -180,6 +180,8 @@ def test_decision_regions_of_a_classifier_equal_its_predictions(data, reject_bel
     classifier = gaussmix.GaussianMixtureClassifier([1, 2], random_state=0, reject_below=reject_below).fit(X, y)
     display = DecisionRegionDisplay.from_estimator(classifier, X)
     assert display.region_names == ["a", "b", "c", *["rejected"] * (reject_below > 0)]
+    assert display.is_last_grey is (reject_below > 0)
+    assert DecisionRegionDisplay.from_estimator(classifier, features=[1, 0]).feature_names == ["x1", "x0"]
     names = np.array(["a", "b", "c", "unknown"])
     drawn = names[np.asarray(display.regions_.get_array(), dtype=int).ravel()]
     np.testing.assert_array_equal(drawn, classifier.predict(grid_points(display)))

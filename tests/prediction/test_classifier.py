@@ -448,10 +448,12 @@ def test_an_invalid_parameter_is_reported_without_a_class(parameters):
 
 
 def test_a_linearly_dependent_column_is_reported_with_its_classes():
-    message = r"class 0, 1 is singular\. Column 'twice' follows from column 'x0'\. Leave out one of these columns, or "
+    message = (
+        r"class 'a', 'b' is singular\. Column 'twice' follows from column 'x0'\. Leave out one of these columns, or "
+    )
     frame = pd.DataFrame(ROWS, columns=[f"x{index}" for index in range(ROWS.shape[1])])
     with pytest.raises(ValueError, match=message):
-        GaussianMixtureClassifier(reg_covar=0).fit(frame.assign(twice=2 * frame["x0"]), LABELS)
+        GaussianMixtureClassifier(reg_covar=0).fit(frame.assign(twice=2 * frame["x0"]), np.array(["a", "b"])[LABELS])
 
 
 def test_the_error_of_a_class_counts_the_rows_of_all_classes(rng):

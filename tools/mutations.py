@@ -46,7 +46,7 @@ OPERATOR = r"(?<= )([<>]=?|[=!]=|[-+*/%]|//|and|or|&&|\|\|)(?= )|(?<=[\w)\]])(\*
 WORD = r"(?<!Literal\[)\b([Tt]rue|[Ff]alse|break|continue)\b"
 NUMBER = r"(?<![\w.'<])(?<!p[-+])(\d[\d_]*(?:\.\d+)?(?:e-?\d+)?)(?![\w.'>])"
 UNARY = r"(?<=[(\[= ])(-)(?=[\w(])|\b(not )|(?<=[( ])(!)(?=[\w(])"
-CONDITION = r"^(?:el)?if (.+):$|^while (.+):$| if (.+?) else |\b(?:if|while) \((.+)\) "
+CONDITION = r"^(?:el)?if (.+):$|^while (.+):$| if (.+?) else |\b(?:if|while) \((.+)\) "  # group 4: C++
 LOOP = r"^for .+? in (.+):$"
 NOT_CHANGED = ("@", "#", "import ", "from ", "class ", "if TYPE_CHECKING", "template", "static_assert", "using ")
 
@@ -54,7 +54,7 @@ NOT_CHANGED = ("@", "#", "import ", "from ", "class ", "if TYPE_CHECKING", "temp
 def main() -> None:
     if sys.argv[1:2] == ["draw"]:
         rng = random.Random(int(sys.argv[2]))
-        return print("\n".join(map("\t".join, [*drawn("src/gaussmix", 150, rng), *drawn("cpp", 50, rng)])))
+        return print("\n".join(map("\t".join, [*draw("src/gaussmix", 150, rng), *draw("cpp", 50, rng)])))
     rows = (ROOT / "tools" / "mutations.tsv").read_text(encoding="utf-8").split("\n")
     used = rows[: None if "--all" in sys.argv else rows.index("# Drawn")]
     changes = [row.split("\t") for row in used if row and row[0] != "#"]
@@ -90,14 +90,14 @@ def fault(scratch: Path, file: str, before: str, after: str, test: str) -> str |
     if test[0] == "-":
         return None
     (scratch / file).write_text(changed, encoding="utf-8")
-    compiles = file.endswith(".py") or built(scratch)
+    compiles = file.endswith(".py") or build_core(scratch)
     wrong = "does not compile" if not compiles else "" if fails([*TEST, test], scratch) else f"is not noticed by {test}"
     (scratch / file).write_text(text, encoding="utf-8")
     shutil.copy(CORE, scratch / "src" / "gaussmix")
     return wrong and f"{file}: {after!r} {wrong}"
 
 
-def built(scratch: Path) -> bool:
+def build_core(scratch: Path) -> bool:
     """Compile the files that a change affects quickly: for one instruction set, and without optimisation."""
     if fails(CONFIGURE, scratch) or fails(["cmake", "--build", "build", "-j2"], scratch):
         return False
@@ -114,7 +114,7 @@ def fails(command: list[str], scratch: Path, output: int | None = subprocess.DEV
         return True
 
 
-def drawn(root: str, number: int, rng: random.Random) -> Iterator[tuple[str, str, str]]:
+def draw(root: str, number: int, rng: random.Random) -> Iterator[tuple[str, str, str]]:
     """Return changes of lines that occur once, drawn over the folders in proportion to their lines with code."""
     folders = defaultdict(list)
     for path in sorted((ROOT / root).rglob("*")):
@@ -124,7 +124,7 @@ def drawn(root: str, number: int, rng: random.Random) -> Iterator[tuple[str, str
             code = re.sub(prose, lambda match: re.sub(r"\S", "¤", match[0]), text).split("\n")
             lines = [line.strip() for line in text.split("\n")]
             folders[path.relative_to(ROOT / root).parts[:-1][:1]] += [
-                (str(path.relative_to(ROOT)), line, [*options(line, masked)] if lines.count(line) == 1 else [])
+                (str(path.relative_to(ROOT)), line, [*changes_of(line, masked)] if lines.count(line) == 1 else [])
                 for line, masked in zip(lines, map(str.strip, code), strict=True)
                 if masked.strip("¤ ")
             ]
@@ -137,8 +137,11 @@ def drawn(root: str, number: int, rng: random.Random) -> Iterator[tuple[str, str
         made += quota
 
 
-def options(line: str, code: str) -> Iterator[str]:
-    """Return the changes of a line: neighbouring comparisons, differences instead of sums, and negated conditions."""
+def changes_of(line: str, code: str) -> Iterator[str]:
+    """Return the changes of a line: neighbouring comparisons, differences instead of sums, and negated conditions.
+
+    `code` is the line with each character of texts and comments replaced, so that only code is changed.
+    """
     for pattern in () if code.startswith(NOT_CHANGED) else (OPERATOR, WORD, NUMBER, UNARY, CONDITION, LOOP):
         for match in re.finditer(pattern, code):
             begin, end = match.span(match.lastindex or 0)

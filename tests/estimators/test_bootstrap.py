@@ -10,6 +10,7 @@ from gaussmix._src.em.curvature.parameter_layout import ParameterLayout, Stacked
 from gaussmix._src.em.step import one_call
 from gaussmix._src.fit.after import bootstrap as module
 from gaussmix._src.fit.after.bootstrap import RESAMPLING_KINDS, _ComponentMatcher
+from gaussmix._src.report.bootstrap import weighted_covariance
 
 N, D = 90, 2
 
@@ -177,6 +178,12 @@ def test_the_jackknife_counts_weights_below_1_as_fractions_of_rows():
     gm = fitted(X, mixed)
     found = gm.bootstrap(X, kind="jackknife", sample_weight=mixed, tol=1e-9)
     np.testing.assert_allclose(found.bse, gm.inference(X, sample_weight=mixed, kind="sandwich").bse, rtol=0.05)
+
+
+def test_the_covariance_of_a_weighted_jackknife_is_about_the_weighted_mean(rng):
+    draws, counts = rng.normal(size=(5, 3)), np.array([1.0, 2.0, 3.0, 0.5, 10.0])
+    expected = counts.sum() * np.cov(draws.T, aweights=counts, ddof=0)
+    np.testing.assert_allclose(weighted_covariance(draws, counts), expected, rtol=1e-13)
 
 
 def test_fixed_parameters_have_standard_error_0_in_a_weighted_jackknife():

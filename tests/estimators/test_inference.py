@@ -433,6 +433,19 @@ def test_the_text_has_enough_digits_for_the_interval(shift, spread):
     np.testing.assert_allclose([float(text) for text in texts], exact, rtol=0, atol=0.01 * found.bse[1])
 
 
+@pytest.mark.parametrize(
+    ("value", "error", "texts"),
+    [
+        (1.23456, 0.0123456, "1.2346 0.0123 1.2104 1.2588"),
+        (1.5e13, 0.5, "15000000000000 0.5 14999999999999 15000000000001"),
+        (0.5, 0.0, "0.5 known"),
+    ],
+)
+def test_the_text_rounds_to_three_digits_of_the_standard_error(value, error, texts):
+    found = gaussmix.ParameterEstimates(("a",), np.array([value]), np.array([[error**2]]), ("",), "method")
+    assert str(found).splitlines()[-1].split() == ["a", *texts.split()]
+
+
 def test_the_text_and_the_data_frame_contain_the_standard_errors():
     X = rows()
     found = fitted(X, noise=True).inference(X)

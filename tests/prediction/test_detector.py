@@ -94,6 +94,7 @@ def test_a_row_between_two_groups_is_an_outlier(X):
         ({"coverage": 1.0}, ValueError, "coverage=1.0 must be a number above 0 and below 1."),
         ({"coverage": 99}, ValueError, "coverage=99 must be a number above 0 and below 1."),
         ({"coverage": None}, TypeError, "coverage must be a number"),
+        ({"coverage": 0.9, "contamination": 0.1}, ValueError, "contamination and coverage both define how many rows"),
     ],
 )
 def test_invalid_contamination_and_coverage_are_rejected(parameters, error, message, X):
@@ -105,7 +106,7 @@ def test_invalid_contamination_and_coverage_are_rejected(parameters, error, mess
 def test_fit_warns_if_rows_are_few_compared_with_parameters(rng):
     X = rng.normal(size=(100, 20))
     with pytest.warns(RuntimeWarning, match="has 230 parameters, but X has 100 rows, so .* new rows than 0.05"):
-        detector = GaussianMixtureDetector().fit(X)
+        detector = GaussianMixtureDetector().fit(np.r_[X, X], sample_weight=np.repeat([1.0, 0.0], 100))
     assert (detector.predict(rng.normal(size=(1000, 20))) == -1).mean() > 0.15
     with pytest.warns(RuntimeWarning, match="a much larger fraction of new rows than 0.1"):
         GaussianMixtureDetector(contamination=0.1).fit(X)

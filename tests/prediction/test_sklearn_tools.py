@@ -112,6 +112,10 @@ def test_save_and_load_keep_the_targets_of_a_regressor(rng):
         assert list(loaded.feature_names_in_) == list(regressor.feature_names_in_)
         np.testing.assert_array_equal(loaded.predict(frame), regressor.predict(frame))
         np.testing.assert_array_equal(loaded.predict_quantiles(frame), regressor.predict_quantiles(frame))
+    for wrong in [1, 1], [3], [-1], [0, 1, 2], []:
+        regressor.targets_ = np.array(wrong, dtype=int)
+        with pytest.raises(gaussmix.InvalidModelFileError, match="'targets_' must be different features of the mix"):
+            reloaded(regressor)
 
 
 @pytest.mark.heavy(n_default=3)

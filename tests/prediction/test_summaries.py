@@ -124,6 +124,9 @@ def test_summary_counts_missing_values_by_feature(frame):
     assert imputer.n_missing_.tolist() == [0, 5, 10]
     assert entry(imputer, "missing") == "15 of 600 cells: c 10, b 5"
     assert entry(imputer.fit(frame.fillna(0)), "missing") == "0 of 600 cells"
+    wide = np.where(np.eye(200, 6) == 1, np.nan, np.arange(1200.0).reshape(200, 6) % 7)
+    assert entry(imputer.fit(wide), "missing") == "6 of 1,200 cells: x0 1, x1 1, x2 1, x3 1, x4 1, …"
+    assert entry(imputer.fit(wide[:, :5]), "missing").endswith("x4 1")
 
 
 def test_summary_reports_directions_and_separation(frame):

@@ -116,6 +116,15 @@ def test_noise_and_trimmed_rows_are_in_the_category_minus_1(adata):
     assert (adata.obs["gaussmix"] == "-1").sum() == 15
 
 
+@pytest.mark.filterwarnings("ignore::anndata.ImplicitModificationWarning")
+def test_cluster_accepts_a_view_in_memory(adata):
+    view = adata[::2]
+    assert view.is_view
+    cluster(view, 3, use_rep="X_pca", random_state=0)
+    assert len(view.obs["gaussmix"]) == 75
+    assert "gaussmix" not in adata.obs
+
+
 def test_cluster_fits_the_rows_that_use_rep_names_or_raises(adata):
     cluster(adata, 2, use_rep="dense", random_state=0)
     assert adata.uns["gaussmix"]["means"].shape == (2, 8)

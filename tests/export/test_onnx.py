@@ -173,8 +173,9 @@ def test_to_onnx_rejects_models_that_onnx_cannot_represent():
 def test_to_onnx_rejects_parameters_beyond_the_range_of_float32(unit):
     means, variances = np.array([[0.0, 0.0], [3.0, 3.0]]) * unit, np.full((2, 2), unit**2)
     mixture = Mixture([0.5, 0.5], means, variances, FAMILIES["diag"])
-    with pytest.raises(ValueError, match="beyond the range of float32: set dtype to float64"):
-        to_onnx(mixture)
+    for beyond in mixture, Mixture([0.5, 0.5], 0 * means, variances, FAMILIES["diag"]):
+        with pytest.raises(ValueError, match="beyond the range of float32: set dtype to float64"):
+            to_onnx(beyond)
     rows = means + unit
     found = run(to_onnx(mixture, dtype=np.float64), rows, np.float64)
     np.testing.assert_allclose(found["log_density"], mixture.log_density(rows), rtol=1e-12)

@@ -328,6 +328,8 @@ INVALID_CHANGES = {
     "a later version": ({"version": 2}, "its 'version' is not 1"),
     "an unknown family": ({"family": "cubist"}, "its 'family' is not one of 'full'|'diag'"),
     "a family that is no name": ({"family": ["full"]}, "its 'family' is not one of"),
+    "the alias of a family": ({"family": "VVV"}, "its 'family' is not one of"),
+    "truth values": ({"weights": [True, False]}, "its 'weights' must be an array"),
     "no weights": ({"weights": None}, "its 'weights' must be an array"),
     "numbers as text": ({"weights": ["0.5", "0.5"]}, "its 'weights' must be an array"),
     "ragged means": ({"means": [[0], [1, 2]]}, "its 'means' must be an array"),

@@ -215,6 +215,7 @@ def test_from_torch_and_from_cuvs_give_the_same_density(name, rng):
     ]
     for each in mixtures:
         assert each.family.name == name
+        assert each.weights.sum() == pytest.approx(1.0, abs=1e-15)
         np.testing.assert_allclose(each.log_density(rows), theirs.score_samples(rows), rtol=1e-4)
     np.testing.assert_allclose(mixtures[-1].covariances, theirs.covariances_, rtol=1e-12)
     np.testing.assert_array_equal(mixtures[0].log_density(rows), mixtures[1].log_density(rows))

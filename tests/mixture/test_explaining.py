@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from common import NoiseComponent
 from scipy import stats
 from scipy.linalg import sqrtm
 
@@ -110,6 +111,15 @@ def test_explain_treats_noise_as_a_component(rng):
     parts = why.log_weight_ratio + why.log_density_ratio + why.feature_log_ratio.sum(axis=1)
     np.testing.assert_allclose(parts, why.log_ratio, rtol=1e-11, atol=1e-11)
     assert "noise, probability" in str(gm.explain(X[why.component == -1][:1]))
+
+
+def test_contributions_of_a_noise_row_belong_to_the_most_probable_component():
+    noise = NoiseComponent(0.1, np.log(400.0), np.array([[-10.0, -10.0], [10.0, 10.0]]))
+    mixture = Mixture([0.45, 0.45], [[-5.0, 0.0], [5.0, 0.0]], [1.0, 1.0], FAMILIES["spherical"], noise=noise)
+    why = fitted(mixture).explain([[9.0, 7.0]])
+    assert why.component.tolist() == [-1]
+    np.testing.assert_array_equal(why.means, [[5.0, 0.0]])
+    np.testing.assert_allclose(why.contributions, [[16.0, 49.0]])
 
 
 def test_a_single_component_has_an_infinite_log_ratio():

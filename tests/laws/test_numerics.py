@@ -7,13 +7,13 @@ import threading
 
 import numpy as np
 import pytest
-from common import EPS
 from scipy.special import logsumexp
 from scipy.special import softmax as scipy_softmax
 from threadpoolctl import threadpool_info
 
 from gaussmix._src.numerics.elementary import log_sum, softmax, softmax_and_log_sum
 from gaussmix._src.numerics.threads import one_blas_thread
+from gaussmix._src.testing.closeness import EPS
 
 NAMES = "inside_and_outside", "after_an_error", "in_another_thread"
 

@@ -101,8 +101,8 @@ class DistinctRows:
     @property
     def without_negligible_rows(self) -> DistinctRows:
         """Return the rows whose weight is at least `MIN_RELATIVE_WEIGHT` times the mean weight."""
-        is_kept = self.weight >= MIN_RELATIVE_WEIGHT * self.weight.mean()
-        return self if is_kept.all() else self.take(is_kept)
+        is_relevant = self.weight >= MIN_RELATIVE_WEIGHT * self.weight.mean()
+        return self if is_relevant.all() else self.take(is_relevant)
 
     def draw_indices(self, uniform_draws: Array) -> NDArray[np.intp]:
         """Draw row indices with probability ∝ weight, given uniform random numbers in [0, 1) (fastest if ascending)."""

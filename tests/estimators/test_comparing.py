@@ -42,6 +42,7 @@ def test_cross_validated_scores_equal_those_of_scikit_learn():
         scores = cross_val_score(GaussianMixture(int(name), random_state=0), X, cv=folds)
         assert found["cv"][name] == pytest.approx(scores.mean())
         assert found["cv_se"][name] == pytest.approx(scores.std(ddof=1) / 2)
+    np.testing.assert_allclose(found["bic_above"], found["bic"] - found["bic"]["3"])
     ones = compare(fits(), X, sample_weight=np.ones(len(X)), cv=4).set_index("name")
     np.testing.assert_array_equal(ones["cv"][found.index], found["cv"])
 

@@ -34,6 +34,12 @@ def test_score_prints_the_scores_of_the_estimator(cli, model, faithful, csv_file
         assert (output["n_rows"], output["row_weight"], output["n_parameters"]) == (n_rows, n_rows, 11)
 
 
+def test_score_accepts_a_column_in_which_every_value_is_missing(cli, model, csv_file):
+    table = csv_file("eruptions,waiting\n3.6,\n1.8,\n")
+    expected = GaussianMixture.load(model).score(pd.DataFrame({"eruptions": [3.6, 1.8], "waiting": np.nan}))
+    assert json.loads(cli("score", model, table, "--json").stdout)["mean_log_likelihood"] == expected
+
+
 def test_score_rows_prints_the_log_density_of_each_row(cli, model, faithful, tmp_path):
     result = cli("score", model, faithful, "--rows")
     header, *values = result.stdout.splitlines()

@@ -40,7 +40,9 @@ class Columns:
         self.name, self.weights = name, weights
         check_columns(name, schema.names, columns, weights)
         for column in (*(columns or ()), *(() if weights is None else [weights])):
-            if not is_numeric(schema.field(column).type):
+            kind = schema.field(column).type
+            # A column without values is a feature if the user names it, because its values may be missing.
+            if not is_numeric(kind) and (column == weights or not pa.types.is_null(kind)):
                 raise ValueError(f"{name}, column {column!r}: {self.why_not_numeric(schema.field(column))}.")
         names, self.notices = ([*columns], []) if columns else self._choose_features(schema)
         self.names: Sequence[str] = names

@@ -232,6 +232,7 @@ FAILED = [
     ("predict many.gmm nameless-group.csv --by h", "nameless-group.csv has no column 'h'; it has 'g', 'x', 'y'."),
     ("predict many.gmm nameless-group.csv --by g --na ?", "line 5, column 'g': the name of the group is missing."),
     ("predict m.gmm groups.csv --by g", "it contains a single mixture, so leave out --by."),
+    ("predict groups.csv many.gmm --by g", "is a table, not a model. If the command needs both, pass the model first."),
     ("predict input.csv input.csv", "is a table, not a model. If the command needs both, pass the model first."),
     ("predict m.gmm named.csv", "named.csv has no column 'waiting', which m.gmm needs; the columns are 'erup"),
     ("predict m.gmm text-id.csv -o a.npy", "column 'id' contains no numbers, but .npy can only store numbers: use"),

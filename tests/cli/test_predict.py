@@ -3,13 +3,15 @@
 import csv
 import io
 import json
+from datetime import date
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from gaussmix import Mixture, Mixtures
+from gaussmix import Mixture, Mixtures, fit_many
 from gaussmix._src.cli.outputs import write_json
 
 
@@ -218,8 +220,8 @@ def test_predict_by_groups_uses_the_mixture_of_each_row(cli, csv_file, mixtures)
     cells = [("b", 0.5, 0.25), ("07", 0.5, 0.25), ("b", 0.125, 0.75), ("one", 1.0, 2.0), ("new", 0.5, 0.5)]
     table = csv_file("y,cell,x\n" + "".join(f"{y},{cell},{x}\n" for cell, x, y in cells))
     result = cli("predict", mixtures, table, "--by", "cell", "--probabilities", "--outliers")
-    empty = "the new cells of 2 rows are empty, because MODEL has no mixture for these groups: 'one', 'new'."
-    assert (result.exit_code, result.stderr) == (0, f"gaussmix: {empty}\n")
+    empty = f"the new cells of 2 rows are empty, because {mixtures} has no mixture for the groups 'one', 'new'."
+    assert (result.exit_code, result.stderr) == (0, f"gaussmix: {empty} It has mixtures for '07', 'b'.\n")
     header, rows = read(result.stdout)
     assert header[3:] == [
         *("component", "probability", "log_density", "probability_0", "probability_1", "p_value", "outlier")
@@ -248,7 +250,73 @@ def test_predict_by_groups_continues_across_blocks_of_rows(cli, mixtures, tmp_pa
     frame = pd.DataFrame({"cell": ["new"] * 70_000 + ["b"], "x": 0.5, "y": 0.25})
     frame.to_parquet(tmp_path / "cells.parquet")
     result = cli("predict", mixtures, tmp_path / "cells.parquet", "--by", "cell", "-o", tmp_path / "out.parquet")
-    assert "the new cells of 70,000 rows are empty" in result.stderr
+    assert "70,000 rows are empty, because" in result.stderr
+    assert "many.gmm has no mixture for the group 'new'." in result.stderr
     density = pd.read_parquet(tmp_path / "out.parquet")["log_density"]
     assert density[:-1].isna().all()
     assert density.iloc[-1] == Mixtures.load(mixtures).get_mixture("b").log_density([[0.5, 0.25]])[0]
+
+
+def test_warning_about_many_groups_without_a_mixture_names_the_first_ten(cli, csv_file, mixtures):
+    table = csv_file("cell,x,y\n" + "".join(f"g{i},0.5,0.5\n" for i in range(12)))
+    result = cli("predict", mixtures, table, "--by", "cell")
+    assert "the new cells of 12 rows are empty" in result.stderr
+    assert "many.gmm has no mixture for the groups 'g0', 'g1'," in result.stderr
+    assert "'g9' and others." in result.stderr
+    assert "g10" not in result.stderr
+    assert [row["log_density"] for row in read(result.stdout)[1]] == [""] * 12
+
+
+@pytest.mark.parametrize(
+    ("fitted", "asked"),
+    [
+        ([1, 2], ["1", "2"]),
+        ([1.0, 2.0], [1, 2]),
+        (["1", "2"], [1.0, 2.0]),
+        ([date(2026, 1, 31), date(2026, 2, 1)], ["2026-01-31", "2026-02-01"]),
+        ([True, False], ["True", "False"]),
+    ],
+)
+def test_keys_of_groups_are_compared_as_text(fitted, asked, cli, rng, tmp_path):
+    values = rng.random(60)
+    keys = [key for key in fitted for _ in range(30)]
+    for keys_of, name in ((fitted, "train"), (asked, "new")):
+        frame = pa.table({"cell": [key for key in keys_of for _ in range(30)], "x": values})
+        pq.write_table(frame, tmp_path / f"{name}.parquet")
+    model, new = tmp_path / "many.gmm", tmp_path / "new.parquet"
+    assert cli("fit", tmp_path / "train.parquet", "--by", "cell", "-k", 1, "-q", "-o", model).exit_code == 0
+    result = cli("predict", model, new, "--by", "cell")
+    assert result.stderr == ""
+    mixtures = Mixtures.load(model)
+    stored = [key if isinstance(key, int | float) else str(key) for key in keys]
+    expected = [mixtures.get_mixture(key).log_density([[x]])[0] for key, x in zip(stored, values, strict=True)]
+    assert [float(row["log_density"]) for row in read(result.stdout)[1]] == expected
+
+
+def test_predict_by_groups_rejects_keys_with_the_same_text(cli, csv_file, tmp_path):
+    rows = np.arange(4.0)[:, None]
+    fit_many({1: rows, "1": rows + 1, 2: rows}).save(tmp_path / "many.gmm")
+    result = cli("predict", tmp_path / "many.gmm", csv_file("cell,x\n1,0.5\n"), "--by", "cell")
+    assert result.exit_code == 1
+    assert result.stderr.endswith("many.gmm has the keys 1 and '1', which a table can't tell apart.\n")
+
+
+def test_predict_by_groups_reads_standard_input_and_leaves_out_rows_with_missing_values(cli, mixtures):
+    words = "predict", mixtures, "-", "--by", "cell", "--drop-missing"
+    result = cli(*words, input="cell,x,y\nb,0.5,\nb,0.5,0.25\n07,0.125,0.75\n")
+    assert result.exit_code == 0
+    loaded = Mixtures.load(mixtures)
+    expected = [("b", loaded.get_mixture("b"), [0.5, 0.25]), ("07", loaded.get_mixture("07"), [0.125, 0.75])]
+    for row, (key, mixture, values) in zip(read(result.stdout)[1], expected, strict=True):
+        assert row["cell"] == key
+        assert float(row["log_density"]) == mixture.log_density([values])[0]
+
+
+def test_predict_by_groups_predicts_quantiles_from_named_columns(cli, csv_file, mixtures):
+    words = "predict", mixtures, csv_file("cell,width\nb,0.25\nnew,0.5\n"), "--by", "cell", "--columns", "width"
+    result = cli(*words, "--targets", "y", "--quantiles", "0.25,0.75")
+    first, second = read(result.stdout)[1]
+    conditional = Mixtures.load(mixtures).get_mixture("b").condition({"x": 0.25})
+    expected = conditional.quantile([0.25, 0.75]).tolist()
+    assert [float(first[f"y_{level}"]) for level in ("0.25", "0.75")] == pytest.approx(expected, rel=1e-11)
+    assert {second[name] for name in ("y_predicted", "y_std", "y_0.25", "y_0.75")} == {""}

@@ -63,9 +63,7 @@ class ModelFile:
     def open(cls, path: str | BytesIO) -> ModelFile:
         """Read a model file, a pipe, or standard input if `path` is "-"; raise InvalidModelFileError or OSError."""
         source = path_or_contents(path) if isinstance(path, str) else path
-        name = describe_file(source)
-        if format_by_name(name) is not None:
-            raise ValueError(f"{name} is a table, not a model. If the command needs both, pass the model first.")
+        name = _name_of_model(source)
         model, record = model_file.read(source)
         mixture, saved, posterior = Mixture._from_model(model), record.details.estimator, None
         if saved is not None and saved.name == BayesianGaussianMixture.__name__:
@@ -75,23 +73,6 @@ class ModelFile:
                 raise not_usable(name, str(damage)) from None
             mixture = posterior._exported()
         return cls(name, mixture, record.details, record.layout, posterior)
-
-    @classmethod
-    def of_groups(cls, path: str) -> dict[str, ModelFile]:
-        """Read a file of mixtures of many groups; return the mixture of each group by the text of the group's key.
-
-        Raises InvalidModelFileError or OSError, and ValueError if no group has a mixture.
-        """
-        source = path_or_contents(path)
-        name, mixtures = describe_file(source), Mixtures.load(source)
-        details = Details(mixtures.feature_names)
-        models = {
-            str(key): cls(name, mixture.with_feature_names(None), details, mixtures_file.MIXTURES_VERSION)
-            for key, mixture in mixtures.items()
-        }
-        if not models:
-            raise ValueError(f"No group of {name} has a mixture.")
-        return models
 
     def estimator(self, jobs: int | None) -> GaussianMixture | BayesianGaussianMixture:
         """Return an estimator that labels and scores rows; columns must be in the order of the model's features."""
@@ -162,6 +143,59 @@ class ModelFile:
             text = counted(len(columns), "numeric column")
             raise ValueError(f"{table} has {text}, but {self.name} has {len(inputs)} features{more}.")
         return tuple(columns[self.names.index(name)] for name in inputs)
+
+
+@dataclass(frozen=True, eq=False)
+class MixturesFile:
+    """Contents of a file with the mixtures of many groups, of which at least one group has a mixture.
+
+    Parameters
+    ----------
+    name : name of the file, as shown in messages.
+    mixtures : the mixtures, which all have the same features.
+    keys : dictionary that maps the text of a key to the key, for each group that has a mixture.
+    """
+
+    name: str
+    mixtures: Mixtures
+    keys: dict[str, Any]
+
+    @classmethod
+    def open(cls, path: str) -> MixturesFile:
+        """Read a file, a pipe, or standard input if `path` is "-".
+
+        Raises InvalidModelFileError or OSError, and ValueError if no group has a mixture or if two keys have the same
+        text.
+        """
+        source = path_or_contents(path)
+        name, mixtures = _name_of_model(source), Mixtures.load(source)
+        keys = dict[str, Any]()
+        for key in mixtures.keys:
+            other = keys.setdefault(key_text(key), key)
+            if other is not key:
+                raise ValueError(f"{name} has the keys {other!r} and {key!r}, which a table can't tell apart.")
+        keys = {text: key for text, key in keys.items() if key not in mixtures.errors}
+        if not keys:
+            raise ValueError(f"No group of {name} has a mixture.")
+        return cls(name, mixtures, keys)
+
+    def model(self, text: str) -> ModelFile:
+        """Return the model of the group whose key has this text."""
+        mixture = self.mixtures.get_mixture(self.keys[text]).with_feature_names(None)
+        return ModelFile(self.name, mixture, Details(self.mixtures.feature_names), mixtures_file.MIXTURES_VERSION)
+
+
+def key_text(key: Any) -> str:
+    """Return the text of a group's key, which is the same for the numbers 2 and 2.0 as for the text "2"."""
+    return str(int(key)) if isinstance(key, float) and key.is_integer() else str(key)
+
+
+def _name_of_model(source: str | BytesIO) -> str:
+    """Return the name of a model's file for messages; raise ValueError if the file is a table by its extension."""
+    name = describe_file(source)
+    if format_by_name(name) is not None:
+        raise ValueError(f"{name} is a table, not a model. If the command needs both, pass the model first.")
+    return name
 
 
 def write_selection(

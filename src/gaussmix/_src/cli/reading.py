@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,24 +106,24 @@ class Reading:
         for name in others:
             rest.check_has(name)
         features = model.match_columns(rest, self.columns, others, targets)
+        if by in features:
+            raise click.UsageError(f"{by!r} can't be both a feature and the column of groups.")
         table = self.of_features(table, features, weights)
         print_notices(table.notices)
         return table, features
 
-    def group_keys(self, table: Files, by: str, parts: Iterable[pa.Table]) -> Iterator[list[Any]]:
-        """Yield the keys of the groups of rows, which are the cells of the column `by` in each part of a table.
+    def group_keys(self, table: Files, by: str, part: pa.Table, first: int = 0) -> list[Any]:
+        """Return the keys of the groups of rows, which are the cells of the column `by` in a part of a table.
 
-        Raises BadTable if a cell is empty.
+        `first` is the index of the part's first row. Raises BadTable if a cell is empty or contains a text that means a
+        missing value.
         """
-        first = 0
-        for part in parts:
-            keys = part[by].to_pylist()
-            for row, key in enumerate(keys, first):
-                if key is None or key != key or str(key).strip() in ("", *self.dialect.missing):
-                    where = f"{table.describe_location(row)}, column {by!r}"
-                    raise BadTable(f"{where}: the name of the group is missing. Fill the cell, or remove the row.")
-            yield keys
-            first += len(keys)
+        keys: list[Any] = part[by].to_pylist()
+        for row, key in enumerate(keys, first):
+            if key is None or key != key or str(key).strip() in ("", *self.dialect.missing):
+                where = f"{table.describe_location(row)}, column {by!r}"
+                raise BadTable(f"{where}: the name of the group is missing. Fill the cell, or remove the row.")
+        return keys
 
     def rows(self, table: str | Files, columns: tuple[str, ...], weights: str | None) -> Source:
         """Return a source of rows, with the given columns as features and the column `weights` as row weights."""

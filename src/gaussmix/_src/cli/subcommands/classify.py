@@ -77,8 +77,9 @@ def classify(
         rows.feature_names = names  # errors and warnings use these names, even if columns have no names
         classifier.fit(rows, [_TEXTS.get(label, label) for label in cells])
         n_rows, free = rows_at_once(len(table.names), reading.memory), dict[str, str]()
-        results = (_classes(classifier, part) for part in table.rows(names, n_rows, may_miss=reading.missing))
-        writing.write(joined(table.parts(n_rows, writing.numbers(names)), results, free), table)
+        classes = (_classes(classifier, part) for part in table.rows(names, n_rows, may_miss=reading.missing))
+        parts = table.parts(n_rows, writing.numbers(names))
+        writing.write(joined(zip(parts, classes, strict=True), free), table)
     n_labelled = sum(label is not None for label in cells)
     n_classes = len(classifier.classes_)
     size = "1 class" if n_classes == 1 else f"{n_classes} classes"

@@ -300,7 +300,7 @@ def _read(data: str, by: str, weights: str | None, reading: Reading) -> tuple[pa
     print_notices(table.left_out_notices)
     if read is None or not read.num_rows:
         raise BadTable(f"{table.name} has no rows.")
-    (keys,) = reading.group_keys(table, by, [read])
+    keys = reading.group_keys(table, by, read)
     # A file of mixtures can store text and numbers, but neither dates nor decimal numbers.
     groups = read[by] if isinstance(keys[0], str | int | float) else pa.array(list(map(str, keys)))
     columns = {by: groups} | {name: doubles(read[name]) for name in features}

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import click
@@ -13,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from gaussmix._src.cli import options, parsing
-from gaussmix._src.cli.model_file import ModelFile
+from gaussmix._src.cli.model_file import MixturesFile, ModelFile, key_text
 from gaussmix._src.cli.outputs import Writing, check_target, free_name, rows_at_once
 from gaussmix._src.cli.reading import Reading
 from gaussmix._src.cli.show.notices import collected_warnings, print_notices
@@ -27,15 +26,20 @@ from gaussmix._src.mixture.missing_values import density_p_value
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.numerics.cells import group_by_key
 from gaussmix._src.report.reading import count_distant, distant_sentence
-from gaussmix._src.sources.tables.base import in_parts, is_numeric
+from gaussmix._src.sources.tables.base import is_numeric
 
 _QUANTILES_HELP = "Also predict these quantiles of the targets, such as 0.05,0.95."
 _quantile_levels = partial(parsing.numbers, end=1, what="a number between 0 and 1; write, for example, 0.05,0.5,0.95")
 _THRESHOLD_HELP = "P-value below which a row is an outlier.  [0.05]"
-_GROUPS_HELP = "MODEL.gmm contains a mixture for each group; this column of DATA contains each row's group."
+_GROUPS_HELP = "Column of DATA with the group of each row; `gaussmix fit --by` wrote MODEL.gmm."
+# Each mixture stores about 2.5 MB after its first p-values, whose computation takes about 30 ms. Therefore, this number
+# of mixtures is kept between blocks of rows. For more groups, --outliers is fastest if the table is sorted by group.
+_MAX_MODELS = 100
+_MAX_GROUPS = 10  # largest number of groups without a mixture that a warning lists
 _OUTPUT_COLUMNS = ("component", "probability", "log_density")
 
 Columns = dict[str, np.ndarray[Any, Any]]
+_cached_model = lru_cache(_MAX_MODELS)(MixturesFile.model)
 
 
 @click.command(cls=options.OnTables)
@@ -65,12 +69,14 @@ def predict(
     \b
       gaussmix predict faithful.gmm new.csv -o labels.csv
       gaussmix predict faithful.gmm new.csv --targets waiting
+      gaussmix predict sensors.gmm new.csv --by sensor
 
     With --targets, add predictions of the target features from the other features. DATA need not contain the targets.
+    With --by, each row is predicted under the mixture of its group; if the group has no mixture, the new cells are
+    empty.
 
     Columns are matched with the model's features by name; --columns names the columns to use instead. Columns that are
     not features are copied to the output. DATA may be a pattern in quotes or a folder. DATA may be larger than memory.
-    With --by, MODEL.gmm contains the mixtures of many groups, and the new cells are empty for rows of other groups.
 
     MODEL.gmm or DATA may be "-" for standard input.
     """
@@ -82,36 +88,41 @@ def predict(
     if threshold is not None and not outliers:
         raise click.UsageError("--threshold has an effect only with --outliers: add --outliers.")
     check_target(writing.output, model, data)
-    groups = {} if by is None else ModelFile.of_groups(model)
-    opened = ModelFile.open(model) if by is None else next(iter(groups.values()))  # has the features of all groups
+    groups = None if by is None else MixturesFile.open(model)
+    # All mixtures of a file have the same features, so any of them can match the columns.
+    opened = ModelFile.open(model) if groups is None else groups.model(next(iter(groups.keys)))
     table, features = reading.matched(opened, data, targets=targets, by=by)
-    level = None if not outliers else 1 - MASS if threshold is None else threshold
-    new_columns = NewColumns(targets, quantiles or (), probabilities, level, reading.jobs)
+    level = None
+    if outliers:
+        level = 1 - MASS if threshold is None else threshold
+    new_columns = NewColumns(targets, quantiles or (), probabilities, level, reading.jobs, opened)
     n_rows = rows_at_once(max(len(table.names), opened.estimator(1).mixture_.n_components), reading.memory)
     names = dict[str, str]()
+    kinds = {each.name: each.type for each in table.schema if each.name in targets}
+    known = tuple(name for name, kind in kinds.items() if is_numeric(kind) or pa.types.is_null(kind))
 
-    def blocks() -> Iterator[Array]:
-        for rows in table.rows(features, n_rows, may_miss=reading.missing):
-            yield rows
+    def results() -> Iterator[tuple[pa.Table, Columns]]:
+        first = 0
+        parts = table.parts(n_rows, writing.numbers(features + known))
+        for part, rows in zip(parts, table.rows(features, n_rows, may_miss=reading.missing), strict=True):
+            if by is None or groups is None:
+                yield part, new_columns.predict_rows(opened, rows)
+            else:
+                keys = reading.group_keys(table, by, part, first)
+                yield part, new_columns.predict_groups(groups, keys, rows)
+            first += len(rows)
             advance(len(rows))
 
     with collected_warnings() as collected, progress(writing.output) as bars:
         advance = bars.rows(table.n_rows, 8 * len(features))
-        if by is None:
-            results = (new_columns.of_rows(opened, rows) for rows in blocks())
-        else:
-            keys = reading.group_keys(table, by, in_parts(table.batches([by]), n_rows))
-            results = (new_columns.of_groups(groups, *each) for each in zip(keys, blocks(), strict=True))
-        kinds = {each.name: each.type for each in table.schema if each.name in targets}
-        known = tuple(name for name, kind in kinds.items() if is_numeric(kind) or pa.types.is_null(kind))
-        writing.write(joined(table.parts(n_rows, writing.numbers(features + known)), results, names), table)
+        writing.write(joined(results(), names), table)
     table_notices = *table.left_out_notices, *taken_notices(table.name, names)
-    print_notices([*map(str, collected), *new_columns.sentences(), *table_notices])
+    print_notices([*map(str, collected), *new_columns.warnings(groups), *table_notices])
 
 
 @dataclass
 class NewColumns:
-    """The new columns that the user wants, and counts of rows that deserve a warning.
+    """The new columns that the user wants; it computes them for blocks of rows, and counts the rows to warn of.
 
     Parameters
     ----------
@@ -120,8 +131,10 @@ class NewColumns:
     probabilities : whether to add the probability of every component.
     outlier_level : p-value below which a row is an outlier; None to add no p-values.
     jobs : number of threads; None for all processors.
-    n_distant, n_rows : number of distant rows, and of all rows, so far.
-    without_mixture : number of rows so far in each group without a mixture.
+    example : the model, or the model of any group.
+    n_distant, n_rows : number of distant rows, and of all rows with a mixture, so far.
+    n_without : number of rows so far whose group has no mixture.
+    groups_without : the first groups without a mixture.
     """
 
     targets: tuple[str, ...]
@@ -129,49 +142,72 @@ class NewColumns:
     probabilities: bool
     outlier_level: float | None
     jobs: int | None
+    example: ModelFile
     n_distant: int = 0
     n_rows: int = 0
-    without_mixture: Counter[str] = field(default_factory=Counter)
+    n_without: int = 0
+    groups_without: list[str] = field(default_factory=list)
 
-    def of_rows(self, model: ModelFile, rows: Array) -> Columns:
-        """Return the new columns of rows under one mixture."""
+    def predict_rows(self, model: ModelFile, rows: Array) -> Columns:
+        """Return the new columns of rows under one mixture, and count the rows."""
+        results = self._predict(model, rows)
+        if not self.targets:
+            mixture = model.estimator(self.jobs).mixture_
+            self.n_distant += count_distant(mixture, rows, results["component"], results["log_density"])
+            self.n_rows += len(rows)
+        return results
+
+    def predict_groups(self, groups: MixturesFile, keys: Sequence[Any], rows: Array) -> Columns:
+        """Return the new columns of rows, each under the mixture of its group; they are masked if there is none."""
+        results = {
+            name: np.ma.MaskedArray(np.zeros(len(rows), dtype), mask=True) for name, dtype in self._dtypes.items()
+        }
+        for text, own in group_by_key(list(map(key_text, keys))).items():
+            if text in groups.keys:
+                for name, values in self.predict_rows(_cached_model(groups, text), rows[own]).items():
+                    results[name][own] = values
+                continue
+            self.n_without += len(own)
+            if len(self.groups_without) <= _MAX_GROUPS and text not in self.groups_without:
+                self.groups_without.append(text)
+        return dict(results)
+
+    def warnings(self, groups: MixturesFile | None) -> list[str]:
+        """Return warnings about distant rows and about groups without a mixture."""
+        distant = distant_sentence(self.n_distant, self.n_rows)
+        texts = [] if distant is None else [distant]
+        if groups is not None and self.n_without:
+            shown = self.groups_without[:_MAX_GROUPS]
+            absent = f"group{'s' * (len(shown) > 1)} {listed(shown)}"
+            others = " and others" * (len(self.groups_without) > _MAX_GROUPS)
+            texts.append(
+                f"the new cells of {counted(self.n_without, 'row')} are empty, because {groups.name} has no mixture "
+                f"for the {absent}{others}. It has mixtures for {listed([*groups.keys], 3)}."
+            )
+        return texts
+
+    def _predict(self, model: ModelFile, rows: Array) -> Columns:
         if self.targets:
             return predicted_targets(model, rows, self.targets, self.quantiles, self.jobs)
-        estimator = model.estimator(self.jobs)
-        results = predictions(estimator, rows, model.mixture.n_components if self.probabilities else 0)
-        self.n_distant += count_distant(estimator.mixture_, rows, results["component"], results["log_density"])
-        self.n_rows += len(rows)
+        n_shown = model.mixture.n_components if self.probabilities else 0
+        results = predictions(model.estimator(self.jobs), rows, n_shown)
         if self.outlier_level is not None:
             p_value = density_p_value(rows, model.mixture)
             results |= {"p_value": p_value, "outlier": p_value < self.outlier_level}
         return results
 
-    def of_groups(self, groups: Mapping[str, ModelFile], keys: Sequence[Any], rows: Array) -> Columns:
-        """Return the new columns of rows, each under the mixture of its group; they are masked if there is none."""
-        template = replace(self).of_rows(next(iter(groups.values())), rows[:1])  # a copy, whose counts are not used
-        results = {name: np.ma.MaskedArray(np.zeros(len(rows), v.dtype), mask=True) for name, v in template.items()}
-        for key, own in group_by_key([str(key) for key in keys]).items():
-            if key not in groups:
-                self.without_mixture[key] += len(own)
-                continue
-            for name, values in self.of_rows(groups[key], rows[own]).items():
-                results[name][own] = values
-        return dict(results)
-
-    def sentences(self) -> list[str]:
-        """Return warnings about distant rows and about groups without a mixture."""
-        distant = distant_sentence(self.n_distant, self.n_rows)
-        if not self.without_mixture:
-            return [] if distant is None else [distant]
-        rows, absent = counted(self.without_mixture.total(), "row"), listed([*self.without_mixture])
-        empty = f"the new cells of {rows} are empty, because MODEL has no mixture for these groups: {absent}."
-        return [empty] if distant is None else [distant, empty]
+    @cached_property
+    def _dtypes(self) -> dict[str, np.dtype[Any]]:
+        """Return the names and types of the new columns, even if no row has a mixture."""
+        inputs = [j for j, name in enumerate(self.example.names) if name not in self.targets]
+        row = self.example.mixture.means[:1, inputs]
+        return {name: values.dtype for name, values in self._predict(self.example, row).items()}
 
 
-def joined(parts: Iterable[pa.Table], results: Iterable[Columns], names: dict[str, str]) -> Iterator[pa.Table]:
-    """Yield each part of a table with results as new columns; store the names of the new columns in `names`."""
-    for part, outputs in zip(parts, results, strict=True):
-        for name, values in outputs.items():
+def joined(results: Iterable[tuple[pa.Table, Columns]], names: dict[str, str]) -> Iterator[pa.Table]:
+    """Yield each part of a table with its new columns; store the names of the new columns in `names`."""
+    for part, columns in results:
+        for name, values in columns.items():
             names.setdefault(name, free_name(name, part.column_names))
             part = part.append_column(names[name], pa.array(values))
         yield part

@@ -213,7 +213,7 @@ def test_augment_warns_of_rows_where_the_mixture_has_no_mass(gm, frame):
         distant = gm.augment(frame * 1000)
     assert distant["p_value"].max() < 1e-6
     gm.augment(frame.head(3) * 1000)  # three rows are too few for a warning
-    gm.augment(pd.concat([frame] * 6 + [frame.head(8) * 1000]))  # one percent of the rows is too few, too
+    gm.augment(pd.concat([frame] * 6 + [frame.head(8) * 1000]))  # eight of 1,088 rows (less than 1%) are too few, too
     with_missing = frame.mask(frame == frame.iloc[0])
     assert np.isnan(gm.augment(with_missing)["p_value"]).tolist() == [True] + [False] * 179
     assert np.isnan(gm.augment(frame * 1000, X_error=np.ones(3))["p_value"]).all()

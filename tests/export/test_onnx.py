@@ -71,14 +71,16 @@ def test_onnx_p_values_are_close_near_each_mode_and_minimum(seed, dtype, toleran
 
 
 def test_onnx_p_values_are_1_if_rounding_raises_a_density_above_the_maximum(rng):
-    detector = GaussianMixtureDetector(2, random_state=0).fit(
-        rng.normal(size=(200, 2)) + 2 * rng.integers(2, size=(200, 1))
-    )
-    modes = detector.mixture_.modes()
-    rows = modes.locations[modes.log_density.argmax()] + rng.normal(scale=1e-4, size=(500, 2))
-    found = run(to_onnx(detector), rows, np.float32)
-    assert (found["log_density"] > np.float32(detector.mixture_.highest_density_level(0.0))).any()
-    np.testing.assert_allclose(found["p_value"], 1.0, atol=1e-4)
+    n_above = 0
+    for _ in range(10):  # In one detector, rounding to float32 might raise no density.
+        rows = rng.normal(size=(200, 2)) + 2 * rng.integers(2, size=(200, 1))
+        detector = GaussianMixtureDetector(2, random_state=0).fit(rows)
+        modes = detector.mixture_.modes()
+        near = modes.locations[modes.log_density.argmax()] + rng.normal(scale=1e-4, size=(500, 2))
+        found = run(to_onnx(detector), near, np.float32)
+        np.testing.assert_allclose(found["p_value"], 1.0, atol=1e-4)
+        n_above += np.count_nonzero(found["log_density"] > detector.mixture_.highest_density_level(0.0))
+    assert n_above > 0
 
 
 @pytest.mark.heavy(n_default=1)

@@ -175,11 +175,14 @@ def test_no_lower_bound_of_the_entropy_exceeds_the_upper_bound(rng):
 
 def test_mean_and_squared_error_join_blocks_of_draws(rng):
     blocks, drawn = [], rng.normal(np.linspace(0, 30, 1000))
-    error = mean_and_squared_error(
-        lambda n: blocks.append(n) or drawn[sum(blocks[:-1]) :][:n], 1000, PIECE_VALUES // 300
-    )
+
+    def draw(n):
+        blocks.append(n)
+        return drawn[sum(blocks[:-1]) : sum(blocks)]
+
+    joined = mean_and_squared_error(draw, 1000, PIECE_VALUES // 300)
     assert len(blocks) > 2
-    assert error == pytest.approx((drawn.mean(), drawn.var(ddof=1) / 1000), rel=1e-12)
+    assert joined == pytest.approx((drawn.mean(), drawn.var(ddof=1) / 1000), rel=1e-12)
 
 
 @pytest.mark.heavy

@@ -105,6 +105,7 @@ def test_invalid_contamination_and_coverage_are_rejected(parameters, error, mess
 
 def test_fit_warns_if_rows_are_few_compared_with_parameters(rng):
     X = rng.normal(size=(100, 20))
+    # The warning counts the rows with a positive weight.
     with pytest.warns(RuntimeWarning, match="has 230 parameters, but X has 100 rows, so .* new rows than 0.05"):
         detector = GaussianMixtureDetector().fit(np.r_[X, X], sample_weight=np.repeat([1.0, 0.0], 100))
     assert (detector.predict(rng.normal(size=(1000, 20))) == -1).mean() > 0.15

@@ -77,4 +77,4 @@ def test_format_bytes_chooses_units():
 
 def test_physical_memory_has_a_plausible_size():
     assert traffic.physical_memory() > 1e8
-    assert math.isinf(traffic.physical_memory()) is not hasattr(os, "sysconf")  # Windows does not report its memory
+    assert math.isinf(traffic.physical_memory()) != hasattr(os, "sysconf")  # Windows does not report its memory

@@ -323,6 +323,16 @@ class TestConvert:
         assert "double old_faithful_log_density(const double *x)" in (tmp_path / "old-faithful.h").read_text()
         assert '"eruptions"' in (tmp_path / "m.sql").read_text()
 
+    def test_a_classifier_is_exported_to_onnx_with_its_classes(self, cli, tmp_path):
+        onnx = pytest.importorskip("onnx")
+        rows = np.random.default_rng(0).normal(size=(40, 2))
+        GaussianMixtureClassifier().fit(rows, np.repeat(["low", "high"], 20)).save(tmp_path / "c.gmm")
+        assert cli("convert", tmp_path / "c.gmm", tmp_path / "c.onnx").exit_code == 0
+        label = onnx.load(tmp_path / "c.onnx").graph.output[0]
+        assert (label.name, label.type.tensor_type.elem_type) == ("label", onnx.TensorProto.STRING)
+        assert cli("convert", tmp_path / "c.gmm", tmp_path / "c.h").exit_code == 0
+        assert "c_log_density" in (tmp_path / "c.h").read_text()
+
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_prints_a_shell_script(shell, cli, monkeypatch):

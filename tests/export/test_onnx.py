@@ -11,6 +11,7 @@ from gaussmix import (
     FAMILIES,
     BayesianGaussianMixture,
     GaussianMixture,
+    GaussianMixtureClassifier,
     GaussianMixtureDetector,
     GaussianMixtureRegressor,
     Mixture,
@@ -181,3 +182,41 @@ def test_to_onnx_rejects_parameters_beyond_the_range_of_float32(unit):
     rows = means + unit
     found = run(to_onnx(mixture, dtype=np.float64), rows, np.float64)
     np.testing.assert_allclose(found["log_density"], mixture.log_density(rows), rtol=1e-12)
+
+
+@pytest.mark.parametrize("n_components", [None, 2])
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=lambda dtype: dtype.__name__)
+@pytest.mark.parametrize(
+    "names", [["low", "high"], [3, -1], [2.0, 1.0], [True, False]], ids=["str", "int", "float", "bool"]
+)
+def test_onnx_classifier_returns_classes_and_their_probabilities(names, dtype, n_components, offset):
+    rows = rows_at(offset)
+    structure = "tied" if n_components is None else "full"
+    classifier = GaussianMixtureClassifier(n_components, covariance_type=structure, random_state=0)
+    classifier.fit(rows, np.repeat(names, 200))
+    read = (rows + np.random.default_rng(0).normal(scale=2.0, size=rows.shape)).astype(dtype).astype(np.float64)
+    found, tolerance = run(to_onnx(classifier, dtype=dtype), read, dtype), TOLERANCE[dtype]
+    assert set(found) == {"label", "probabilities", "log_density"}
+    assert found["label"].tolist() == classifier.predict(read).tolist()
+    assert len(set(found["label"].tolist())) == 2
+    np.testing.assert_allclose(found["probabilities"], classifier.predict_proba(read), atol=10 * tolerance)
+    log_density = classifier.mixture_.log_density(read)
+    np.testing.assert_allclose(found["log_density"], log_density, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.heavy(n_default=1)
+@pytest.mark.parametrize("names", [["low", "high"], [0, 5]], ids=["str", "int"])
+def test_to_onnx_exports_a_pipeline_that_ends_with_a_classifier(names):
+    pytest.importorskip("skl2onnx")
+    rows = rows_at(0.0)
+    classifier = GaussianMixtureClassifier(2, random_state=0)
+    pipeline = make_pipeline(StandardScaler(), classifier).fit(rows, np.repeat(names, 200))
+    found = run(to_onnx(pipeline, dtype=np.float64), rows, np.float64)
+    assert found["label"].tolist() == pipeline.predict(rows).tolist()
+    np.testing.assert_allclose(found["probabilities"], pipeline.predict_proba(rows), atol=1e-11)
+
+
+def test_to_onnx_rejects_classifiers_that_reject_rows():
+    classifier = GaussianMixtureClassifier(reject_below=0.01).fit(rows_at(0.0), np.repeat([0, 1], 200))
+    with pytest.raises(ValueError, match=r"^reject_below=0.01 can't be exported, .* Set reject_below=0\.$"):
+        to_onnx(classifier)

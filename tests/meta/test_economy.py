@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 35_066,
+    "src": 35_105,
     "cpp": 14_044,
-    "tests": 35_039,
+    "tests": 35_081,
     "bench": 2660,
     "tools": 626,
     "files": 1_012,

@@ -24,6 +24,38 @@ _CELLS, _MAX_RADIUS = 8192, 38.0
 _MAX_ERROR, _MAX_PARTS = 1e-3, 4096
 
 
+@dataclass(frozen=True, eq=False)
+class Classes:
+    """The classes of a classifier.
+
+    Parameters
+    ----------
+    labels : labels of the classes, (n_classes,), as int64 or as objects that are strings.
+    memberships : 1 if the component belongs to the class, otherwise 0, (n_components, n_classes).
+    """
+
+    labels: NDArray[Any]
+    memberships: Array
+
+    @classmethod
+    def from_model(cls, model: Any) -> Classes | None:
+        """Return the classes of a fitted classifier; None if the model is not a classifier.
+
+        Raises ValueError if the classifier rejects rows.
+        """
+        component_class = getattr(model, "component_class_", None)
+        if component_class is None:
+            return None
+        if model.reject_below:
+            raise ValueError(
+                f"reject_below={model.reject_below!r} can't be exported, because an ONNX model does not compute the "
+                "p-values of classes. Set reject_below=0."
+            )
+        classes = model.classes_  # text, booleans or whole numbers
+        labels = classes.astype(object if classes.dtype.kind == "U" else np.int64)
+        return cls(labels, np.eye(len(labels))[component_class])
+
+
 @dataclass
 class Graph:
     """Nodes and constants of an ONNX graph whose input is "X".
@@ -46,7 +78,8 @@ class Graph:
     @classmethod
     def from_model(cls, model: Any, dtype: np.dtype[Any]) -> Graph:
         """Create the graph of a mixture or a fitted estimator; raise the errors of `to_onnx`."""
-        coefficients = Coefficients.from_model(model)
+        classes = Classes.from_model(model)
+        coefficients = Coefficients.from_model(model if classes is None else model.mixture_)
         coefficients.check_range(dtype)
         graph = cls(dtype, coefficients.mixture.n_features)
         centre = coefficients.mixture.means.mean(axis=0).astype(dtype)
@@ -61,7 +94,9 @@ class Graph:
         scaled = graph.add("Exp", graph.add("Sub", joint, top))
         total = graph.add("ReduceSum", scaled, graph.integers([1]), keepdims=1)
         column = graph.add("Add", highest, graph.add("Log", total))
-        if coefficients.offset is None:
+        if classes is not None:
+            graph.add_classes(classes, graph.add("Div", scaled, total))
+        elif coefficients.offset is None:
             graph.labels(coefficients, joint)
             probabilities = graph.add("Div", scaled, total)
             if coefficients.noise is not None:
@@ -109,6 +144,13 @@ class Graph:
             last = self.constant(np.array(coefficients.mixture.n_components, np.int64))
             label = self.add("Where", self.add("Equal", label, last), self.constant(np.array(-1, np.int64)), label)
         self.set_output("label", label, np.dtype(np.int64))
+
+    def add_classes(self, classes: Classes, probabilities: str) -> None:
+        """Add the outputs "label" and "probabilities" of a classifier, given the probabilities of the components."""
+        each = self.add("MatMul", probabilities, self.real(classes.memberships))
+        best = self.add("ArgMax", each, axis=1, keepdims=0)
+        self.set_output("label", self.add("Gather", self.constant(classes.labels), best), classes.labels.dtype)
+        self.set_output("probabilities", each, self.dtype, len(classes.labels))
 
     def add_inlier_labels(self, log_density: str, offset: float) -> None:
         """Add the output "label" of a detector: 1 for an inlier, −1 for an outlier."""

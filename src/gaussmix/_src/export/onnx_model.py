@@ -11,27 +11,28 @@ from numpy.typing import DTypeLike
 from sklearn.pipeline import Pipeline
 
 from gaussmix._src.export.coefficients import Coefficients
-from gaussmix._src.export.graph import OPSET, Graph
+from gaussmix._src.export.graph import OPSET, Classes, Graph
 
 
 def to_onnx(model: Any, path: str | PathLike[str] | None = None, *, dtype: DTypeLike = np.float32) -> Any:
     """Export a mixture, a fitted estimator, or a pipeline that ends with an estimator, as an ONNX model of opset 17.
 
     The input is `X` (n_rows, n_features). The output `label` (n_rows,), int64, is the most probable component, or −1
-    for noise; for a detector, `label` is 1 for an inlier and −1 for an outlier. The output `probabilities` (n_rows,
-    n_components) contains p(k | x); a detector does not have this output. The output `log_density` (n_rows,) is log
-    p(x) in nats. Only a detector has the output `p_value` (n_rows,), the probability that a row drawn from the mixture
-    has a lower density than the input row.
+    for noise; for a detector, `label` is 1 for an inlier and −1 for an outlier; for a classifier, `label` is the most
+    probable class, as int64 or string. The output `probabilities` contains p(k | x), (n_rows, n_components), or the
+    probabilities of a classifier's classes, (n_rows, n_classes); a detector does not have this output. The output
+    `log_density` (n_rows,) is log p(x) in nats. Only a detector has the output `p_value` (n_rows,), the probability
+    that a row drawn from the mixture has a lower density than the input row.
 
     The graph of a mixture first subtracts the average of the components' means from the rows, so that float32 is
     accurate even if all rows are far from the origin. Earlier steps of a pipeline round such rows; use float64.
 
     Parameters
     ----------
-    model : a `Mixture`; a fitted `GaussianMixture`, `GaussianMixtureIC`, `GaussianMixtureDetector` or
-        `BayesianGaussianMixture`; or a fitted scikit-learn `Pipeline` that ends with such an estimator, for which
-        skl2onnx is needed. A `BayesianGaussianMixture` is exported as the components of `mixture_` that have rows,
-        whose densities differ from the predictive densities of `score_samples`.
+    model : a `Mixture`; a fitted `GaussianMixture`, `GaussianMixtureIC`, `GaussianMixtureDetector`,
+        `GaussianMixtureClassifier` or `BayesianGaussianMixture`; or a fitted scikit-learn `Pipeline` that ends with
+        such an estimator, for which skl2onnx is needed. A `BayesianGaussianMixture` is exported as the components of
+        `mixture_` that have rows, whose densities differ from the predictive densities of `score_samples`.
     path : path of the file to write, usually "….onnx"; None to write no file.
     dtype : type of the input and of the computation, float32 or float64.
 
@@ -44,7 +45,8 @@ def to_onnx(model: Any, path: str | PathLike[str] | None = None, *, dtype: DType
     ImportError : onnx is not installed or, for a pipeline, skl2onnx is not installed.
     NotFittedError, TypeError : the model is not fitted, or its type is not supported.
     ValueError : `dtype` is neither float32 nor float64, `dtype` cannot represent the parameters, or the model is a
-        detector with noise, for which p-values are not defined.
+        detector with noise or a classifier with `reject_below`, for which the ONNX model would need p-values that are
+        not defined or not exported.
 
     Notes
     -----
@@ -78,7 +80,7 @@ def _convert(graph: Graph) -> Any:
     except ImportError:
         raise ImportError("to_onnx needs onnx: use pip install 'gaussmix[onnx]'.") from None
     kinds = {np.dtype(np.int64): onnx.TensorProto.INT64, np.dtype(np.float32): onnx.TensorProto.FLOAT}
-    kinds[np.dtype(np.float64)] = onnx.TensorProto.DOUBLE
+    kinds |= {np.dtype(np.float64): onnx.TensorProto.DOUBLE, np.dtype(object): onnx.TensorProto.STRING}
     onnx_graph = helper.make_graph(
         [helper.make_node(kind, inputs, outputs, **attributes) for kind, inputs, outputs, attributes in graph.nodes],
         "gaussian_mixture",
@@ -103,28 +105,33 @@ def convert_pipeline(pipeline: Pipeline, dtype: np.dtype[Any]) -> Any:
     except ImportError:
         raise ImportError("to_onnx of a pipeline needs skl2onnx: use pip install 'gaussmix[onnx]'.") from None
     last = pipeline[-1]
-    is_detector = Coefficients.from_model(last).offset is not None
+    classes = Classes.from_model(last)
+    is_detector = classes is None and Coefficients.from_model(last).offset is not None
     names = ("label", "log_density", "p_value") if is_detector else ("label", "probabilities", "log_density")
+    has_text = classes is not None and classes.labels.dtype == object
     alias = f"Gaussmix{type(last).__name__}"
-    update_registered_converter(type(last), alias, _shapes, _nodes, parser=_make_parser(names), overwrite=True)
+    update_registered_converter(
+        type(last), alias, _shapes, _nodes, parser=_make_parser(names, has_text), overwrite=True
+    )
     tensor = FloatTensorType if dtype == np.float32 else DoubleTensorType
     # skl2onnx can't convert None and "passthrough", which stand for no step.
     used = Pipeline([(name, step) for name, step in pipeline.steps if step not in (None, "passthrough")])
     return convert_sklearn(used, initial_types=[("X", tensor([None, used.n_features_in_]))], target_opset=OPSET)
 
 
-def _make_parser(names: Sequence[str]) -> Any:
-    """Return a function for skl2onnx that declares the outputs of the pipeline's last step."""
+def _make_parser(names: Sequence[str], has_text: bool) -> Any:
+    """Return a function for skl2onnx that declares the outputs of the last step, whose labels may be text."""
 
     def parse(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> Any:
         from skl2onnx._supported_operators import get_model_alias  # returns the name under which a class is registered
-        from skl2onnx.common.data_types import FloatTensorType, Int64TensorType
+        from skl2onnx.common.data_types import FloatTensorType, Int64TensorType, StringTensorType
 
         operator = scope.declare_local_operator(get_model_alias(type(model)), model)
         operator.inputs = list(inputs)
         for name in names:
-            kind = Int64TensorType() if name == "label" else FloatTensorType()
-            operator.outputs.append(scope.declare_local_variable(name, kind))
+            label_type = StringTensorType if has_text else Int64TensorType
+            kind = label_type if name == "label" else FloatTensorType
+            operator.outputs.append(scope.declare_local_variable(name, kind()))
         return operator.outputs
 
     return parse
@@ -132,21 +139,20 @@ def _make_parser(names: Sequence[str]) -> Any:
 
 def _shapes(operator: Any) -> None:
     """Set the types and shapes of the outputs of the last step."""
-    from skl2onnx.common.data_types import Int64TensorType
-
     kind = type(operator.inputs[0].type)
     for output in operator.outputs:
         if output.raw_name == "label":
-            output.type = Int64TensorType([None])
+            output.type = type(output.type)([None])
         elif output.raw_name == "probabilities":
-            output.type = kind([None, operator.raw_operator.mixture_.n_components])
+            last = operator.raw_operator
+            output.type = kind([None, len(getattr(last, "classes_", last.mixture_.weights))])
         else:
             output.type = kind([None])
 
 
 def _nodes(scope: Any, operator: Any, container: Any) -> None:
     """Add the nodes of the last step to skl2onnx's container, under names that are unique in the whole model."""
-    from onnx import numpy_helper
+    from onnx import TensorProto, numpy_helper
     from skl2onnx.common.data_types import DoubleTensorType
 
     is_double = isinstance(operator.inputs[0].type, DoubleTensorType)
@@ -155,6 +161,10 @@ def _nodes(scope: Any, operator: Any, container: Any) -> None:
     names |= {output.raw_name: output.full_name for output in operator.outputs}
     for name, values in graph.constants.items():
         names[name] = scope.get_unique_variable_name(name)
+        if values.dtype == object:  # skl2onnx does not copy the strings of a tensor
+            texts = [text.encode() for text in values]
+            container.add_initializer(names[name], TensorProto.STRING, [len(texts)], texts)
+            continue
         tensor = numpy_helper.from_array(np.ascontiguousarray(values), names[name])
         container.add_initializer(names[name], None, None, tensor)
     for kind, inputs, outputs, attributes in graph.nodes:

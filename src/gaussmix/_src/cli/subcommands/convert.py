@@ -21,6 +21,7 @@ from gaussmix._src.cli.outputs import check_target, open_target
 from gaussmix._src.cli.show.notices import is_quiet
 from gaussmix._src.covariances import Dense, Diagonal, Isotropic
 from gaussmix._src.errors import counted, listed, not_one_of
+from gaussmix._src.estimators.classifier import GaussianMixtureClassifier
 from gaussmix._src.estimators.detector import GaussianMixtureDetector
 from gaussmix._src.export.c import to_c
 from gaussmix._src.export.onnx_model import to_onnx
@@ -32,7 +33,7 @@ from gaussmix._src.noise_component import NoiseComponent
 from gaussmix._src.numerics.arrays import Array
 from gaussmix._src.sources.traffic import format_bytes
 
-Exported = Mixture | GaussianMixtureDetector
+Exported = Mixture | GaussianMixtureDetector | GaussianMixtureClassifier
 
 _MCLUST = {ours: alias for alias, ours in ALIASES.items() if len(alias) == 3}  # mclust's name of a gaussmix structure
 _OF_ONE_COMPONENT = {"X": "E", "XII": "EII", "XXI": "EEI", "XXX": "EEE"}  # mclust's names of fits with one component
@@ -264,13 +265,15 @@ def convert(
     if mclust and written != ".json":
         raise click.UsageError("--mclust needs an output that ends in .json.")
     check_target(target, source)
-    mixture, detector = _read(source, wanted, memory)
+    mixture, model = _read(source, wanted, memory)
     if written == _NATIVE_SUFFIX:
         with open_target(target, for_people=False) as file:
             mixture.save(file)
     else:
         if written in EXPORTS:
-            contents = EXPORTS[written](detector or mixture, dtype, target)
+            if isinstance(model, GaussianMixtureClassifier) and written != ".onnx":
+                model = mixture  # C and SQL return the components, because only ONNX models return classes.
+            contents = EXPORTS[written](model, dtype, target)
         else:
             contents = write_mclust(mixture) if mclust else WRITERS[written](mixture)
         with open_target(target, for_people=True) as file:
@@ -280,18 +283,23 @@ def convert(
         click.echo(f"{source}: {size}; written to {target}")
 
 
-def _read(source: str, extension: str, memory: int) -> tuple[Mixture, GaussianMixtureDetector | None]:
-    """Read a mixture, and the detector if the file has one; raise OSError, or a ValueError with the file's name."""
+def _read(source: str, extension: str, memory: int) -> tuple[Mixture, Exported]:
+    """Read a mixture, and the model to export: a detector or classifier if the file has one, otherwise the mixture.
+
+    Raises OSError, or a ValueError with the file's name.
+    """
     if extension == _NATIVE_SUFFIX:
         opened = ModelFile.open(source)
         record = opened.details.estimator
-        is_detector = record is not None and record.name == GaussianMixtureDetector.__name__
+        kinds = {kind.__name__: kind for kind in (GaussianMixtureDetector, GaussianMixtureClassifier)}
+        kind = None if record is None else kinds.get(record.name)
         mixture = opened.mixture.with_feature_names(opened.details.feature_names)
-        return mixture, GaussianMixtureDetector.load(source) if is_detector else None
+        return mixture, mixture if kind is None else kind.load(source)
     contents = Path(source).read_bytes()
     try:
-        return read_npz(contents, memory) if extension == ".npz" else READERS[extension](contents), None
+        mixture = read_npz(contents, memory) if extension == ".npz" else READERS[extension](contents)
     except OSError:
         raise ValueError(f"{source} can't be read as {extension}.") from None
     except Exception as error:  # reading a pickle may raise any exception
         raise ValueError(f"{source} can't be read as {extension}: {str(error).rstrip('.')}.") from None
+    return mixture, mixture

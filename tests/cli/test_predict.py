@@ -257,6 +257,19 @@ def test_predict_by_groups_continues_across_blocks_of_rows(cli, mixtures, tmp_pa
     assert density.iloc[-1] == Mixtures.load(mixtures).get_mixture("b").log_density([[0.5, 0.25]])[0]
 
 
+def test_predict_by_groups_adds_a_probability_for_each_component_of_the_largest_mixture(cli, csv_file, rng, tmp_path):
+    rows = {"one": rng.normal(size=40), "two": np.r_[rng.normal(size=40), 20 + rng.normal(size=40)]}
+    table = csv_file("cell,x\n" + "".join(f"{name},{x}\n" for name, values in rows.items() for x in values))
+    fitted = cli("fit", table, "--by", "cell", "-k", "1:3", "-o", tmp_path / "many.gmm")
+    assert "K = 1 to 2, full covariances: 2 fitted" in fitted.stdout
+    result = cli(
+        "predict", tmp_path / "many.gmm", csv_file("cell,x\none,0\ntwo,0\n"), "--by", "cell", "--probabilities"
+    )
+    one, two = read(result.stdout)[1]
+    assert (float(one["probability_0"]), one["probability_1"]) == (1.0, "")
+    assert float(two["probability_0"]) + float(two["probability_1"]) == pytest.approx(1.0)
+
+
 def test_warning_about_many_groups_without_a_mixture_names_the_first_ten(cli, csv_file, mixtures):
     table = csv_file("cell,x,y\n" + "".join(f"g{i},0.5,0.5\n" for i in range(12)))
     result = cli("predict", mixtures, table, "--by", "cell")

@@ -241,6 +241,57 @@ def test_predict_names_the_row_or_the_column_that_it_cannot_evaluate(change, err
         mixtures.predict(change(frame), by="sensor")
 
 
+@pytest.mark.parametrize("is_weighted", [False, True])
+@pytest.mark.parametrize("structure", ["full", "tied", "spherical", "EII", FactorAnalyzer(1)], ids=str)
+def test_bic_chooses_the_number_of_components_of_each_group(structure, is_weighted, rng, tmp_path):
+    centres = 8 * np.arange(3)[:, None]
+    groups = {n: np.concatenate([rng.normal(size=(40, 3)) + centre for centre in centres[:n]]) for n in (1, 2, 3)}
+    weights = {n: rng.integers(1, 4, len(rows)) if is_weighted else np.ones(len(rows)) for n, rows in groups.items()}
+    chosen = fit_quietly(groups, [2, 4, 1, 3], covariance_type=structure, sample_weight=weights, random_state=0)
+    counts = []
+    for key, rows in groups.items():
+        fits = [GaussianMixture(k, covariance_type=structure, random_state=0, **PLAIN) for k in range(1, 5)]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            fits = [fit.fit(rows, sample_weight=weights[key]) for fit in fits]
+        reliable = [fit for fit in fits if not fit.outcome_.diagnostics]
+        best = min(reliable, key=lambda fit: fit.bic(rows, weights[key]))
+        assert chosen.get_mixture(key) == best.mixture_
+        assert chosen.lower_bound[key - 1] == best.lower_bound_
+        counts.append(best.mixture_.n_components)
+    assert len(set(counts)) > 1
+    assert chosen.n_components.tolist() == counts
+    assert f"K={min(counts)}–{max(counts)}" in repr(chosen)
+    assert chosen.tidy()["component"].tolist() == [k for count in counts for k in range(count)]
+    chosen.save(tmp_path / "many.gmm")
+    assert Mixtures.load(tmp_path / "many.gmm") == chosen
+
+
+def test_bic_chooses_the_numbers_of_components_of_groups_of_a_data_frame(table):
+    frame, weight = table
+    chosen = fit_many(frame, [1, 2], by="sensor", sample_weight=weight, random_state=0)
+    for key, rows in frame.groupby("sensor"):
+        arguments = rows[["a", "b"]], weight[rows.index]
+        fits = [GaussianMixture(k, random_state=0) for k in (1, 2)]
+        assert (
+            chosen.get_mixture(key)
+            == min(fits, key=lambda fit: fit.fit(arguments[0], sample_weight=arguments[1]).bic(*arguments)).mixture_
+        )
+
+
+def test_bic_prefers_fits_that_do_not_depend_on_reg_covar(rng):
+    rows = rng.normal(size=(12, 2))
+    with pytest.warns(RuntimeWarning, match="rest"):
+        fits = [GaussianMixture(k, random_state=0).fit(rows) for k in (1, 5)]
+    assert fits[1].bic(rows) < fits[0].bic(rows)  # because components collapse onto few rows
+    with pytest.warns(RuntimeWarning, match="1 of 3 groups"):
+        chosen = fit_many([rows, rows[:1], np.ones((9, 2))], [5, 1], random_state=0)
+    assert chosen.n_components.tolist() == [1, 0, 1]
+    assert chosen.errors.keys() == {1}
+    assert chosen.notes.keys() == {2}
+    assert chosen[0] == fits[0].mixture_
+
+
 def test_tidy_equals_the_tables_of_single_fits_and_leaves_out_groups_without_a_mixture(rng):
     groups = {
         name: pd.DataFrame(rng.normal(size=(n, 2)), columns=["u", "v"])
@@ -355,6 +406,8 @@ def test_invalid_groups_are_rejected(groups, options, error, match):
     ("parameters", "match"),
     [
         ({"n_components": 0}, "n_components"),
+        ({"n_components": [2, 0]}, "n_components"),
+        ({"n_components": []}, "n_components"),
         ({"warm_start": True}, "warm_start"),
         ({"checkpoint": "fit.checkpoint"}, "checkpoint"),
         ({"verbose": 1}, "verbose"),

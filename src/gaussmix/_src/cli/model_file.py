@@ -179,6 +179,12 @@ class MixturesFile:
             raise ValueError(f"No group of {name} has a mixture.")
         return cls(name, mixtures, keys)
 
+    @property
+    def largest(self) -> ModelFile:
+        """Return the model of a group with the most components; the features of all groups are the same."""
+        n_components = dict(zip(self.mixtures.keys, self.mixtures.n_components, strict=True))
+        return self.model(max(self.keys, key=lambda text: n_components[self.keys[text]]))
+
     def model(self, text: str) -> ModelFile:
         """Return the model of the group whose key has this text."""
         mixture = self.mixtures.get_mixture(self.keys[text]).with_feature_names(None)

@@ -7,8 +7,9 @@ text), "notes" (a list of pairs of a group index and a list of texts) and "sha25
 
 In all tensors, the index along the first axis is the index of the group. The tensors are "weights", "means",
 "covariances" (in the compact form of the covariance structure), "converged" (0 or 1), "n_iter" and "lower_bound". If a
-group has no mixture, its "weights", "means", "covariances" and "lower_bound" are NaN. All later versions of this module
-must be able to read version 1.
+group has no mixture, its "weights", "means", "covariances" and "lower_bound" are NaN. If a group has fewer components
+than another group, the values of the missing components at the end are NaN. All later versions of this module must be
+able to read version 1.
 """
 
 from __future__ import annotations
@@ -64,7 +65,8 @@ class MixturesRecord:
         if self.feature_names is not None and len(self.feature_names) != means.shape[2]:
             return f"it names {len(self.feature_names)} features, but its means have {means.shape[2]}"
         for i in () if self._are_sound() else range(n_groups):
-            wrong = None if i in self.errors else invalid_reason(weights[i], means[i], covariances[i], self.family)
+            group = group_arrays(i, weights, means, covariances, self.family)
+            wrong = None if i in self.errors else invalid_reason(*group, self.family)
             if wrong is not None:
                 return f"in group {self.keys[i]!r:.40} {wrong}"
         return None
@@ -82,6 +84,15 @@ class MixturesRecord:
             each = self.family.stacked(covariances, *shape)
             excess = np.abs(weights.sum(axis=1) - 1)
             return bool((excess <= SUM_TOLERANCE).all()) and invalid_matrix_reason(each) is None
+
+
+def group_arrays(
+    index: int, weights: Array, means: Array, covariances: Array, family: Family
+) -> tuple[Array, Array, Array]:
+    """Return the weights, means and covariances of one group, without the NaN of missing components."""
+    n_components = np.count_nonzero(~np.isnan(weights[index])) or weights.shape[1]  # all are NaN in a damaged file
+    own = covariances[index, ...]
+    return weights[index, :n_components], means[index, :n_components], own if family.is_shared else own[:n_components]
 
 
 def write(target: PathOrFile, record: MixturesRecord) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from numbers import Integral
 from operator import itemgetter
@@ -21,19 +21,27 @@ from gaussmix._src.engines import count_threads
 from gaussmix._src.engines.calls import GroupFits
 from gaussmix._src.errors import ParameterTypeError, in_table, record_warnings, warn
 from gaussmix._src.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
-from gaussmix._src.estimators.gaussian_mixture import GaussianMixture
+from gaussmix._src.estimators.gaussian_mixture import GaussianMixture, as_estimator
 from gaussmix._src.families.base import Family, check_features
 from gaussmix._src.fit.options.base import FitOptions
 from gaussmix._src.fit.options.table import find_options
 from gaussmix._src.fit.parallel import map_parallel
 from gaussmix._src.fit.plan import MIN_RIDGE_FRACTION, Plan
+from gaussmix._src.formats.mixtures_file import GROUP_TENSORS
 from gaussmix._src.mixture.mixtures import Mixtures
 from gaussmix._src.numerics.arrays import Array, Indices
 from gaussmix._src.numerics.factorise import MIN_ROUNDING
 from gaussmix._src.numerics.threads import limit_threads
 from gaussmix._src.report.messages import rounding_sentence
 from gaussmix._src.validation.groups import Groups, check_groups, width_sentence
-from gaussmix._src.validation.parameters import CHECKS, check_family, check_seed, check_supported, drawn_seed
+from gaussmix._src.validation.parameters import (
+    CHECKS,
+    check_counts,
+    check_family,
+    check_seed,
+    check_supported,
+    drawn_seed,
+)
 
 _MAX_SHOWN_KEYS = 5  # largest number of keys that a warning lists
 _PRECISION_WEIGHTS = "weight_type='precision'"
@@ -43,7 +51,7 @@ _CORE_OPTIONS = {"degenerate='repair'", "degenerate='error'", "check_maximum=Fal
 
 def fit_many(
     groups: Any,
-    n_components: int = 1,
+    n_components: int | Sequence[int] = 1,
     *,
     estimator: GaussianMixture | BayesianGaussianMixture | None = None,
     by: Any = None,
@@ -62,8 +70,9 @@ def fit_many(
     groups : list or dict of arrays (n_samples, n_features), array, or data frame
         Rows of the groups. In a dictionary, the keys are the names of the groups; in a list, the groups are named 0, 1,
         … If `groups` is one array, pass `offsets`, and if it is a data frame (pandas, polars or Arrow), pass `by`.
-    n_components : int, default 1
-        Number of components K of each mixture.
+    n_components : int or sequence of int, default 1
+        Number of components K of each mixture. If you pass several numbers, such as ``range(1, 6)``, BIC chooses one of
+        them for each group, among the fits in which no component would collapse without `reg_covar` (if there are any).
     estimator : GaussianMixture or BayesianGaussianMixture, default None
         Estimator that is cloned and fitted to each group; with `estimator`, pass neither `n_components` nor
         `**parameters`. If the estimator is Bayesian, `lower_bound` of the result contains variational lower bounds.
@@ -126,36 +135,43 @@ def fit_many(
     True
     """
     arguments: dict[str, Any] = {name: parameters.pop(name) for name in ("labels", "X_error") if name in parameters}
-    template = _make_template(estimator, n_components, parameters)
-    options = find_options(template, arguments, "fit_many")
-    drawn = drawn_seed(template.random_state)
-    if not isinstance(template.random_state, Integral):  # one seed is drawn for all fits
-        template.random_state = int(drawn[0])
-    call = _ManyFits(check_groups(groups, by, offsets, sample_weight, type(template)()), template, options)
-    fits = call.fit_in_core()
-    is_fitted = np.zeros(len(call.groups.keys), dtype=bool) if fits is None else call.are_completed_in_core(fits)
-    call.fit_one_by_one(np.flatnonzero(~is_fitted))
-    mixtures = call.mixtures(fits, np.flatnonzero(is_fitted))
+    templates = _make_templates(estimator, n_components, parameters)
+    options = find_options(templates[0], arguments, "fit_many")
+    drawn = drawn_seed(templates[0].random_state)
+    if not isinstance(templates[0].random_state, Integral):  # one seed is drawn for all fits
+        templates = [template.set_params(random_state=int(drawn[0])) for template in templates]
+    checked = check_groups(groups, by, offsets, sample_weight, type(templates[0])())
+    calls = [_ManyFits(checked, template, options) for template in templates]
+    candidates = [call.fit() for call in calls]
+    mixtures = candidates[0]
+    if len(calls) > 1:
+        criteria = [call.criteria(candidate) for call, candidate in zip(calls, candidates, strict=True)]
+        mixtures = _best_by_bic(candidates, *map(np.array, zip(*criteria, strict=True)))
     for sentence, category in _summary_warnings(mixtures):
         warn(sentence, category)
     return mixtures
 
 
-def _make_template(
-    estimator: GaussianMixture | BayesianGaussianMixture | None, n_components: int, parameters: dict[str, Any]
-) -> GaussianMixture | BayesianGaussianMixture:
-    """Return the estimator to clone for each group; raises ValueError or TypeError for unsupported parameters."""
+def _make_templates(
+    estimator: GaussianMixture | BayesianGaussianMixture | None, n_components: Any, parameters: dict[str, Any]
+) -> Sequence[GaussianMixture | BayesianGaussianMixture]:
+    """Return the estimators to clone for each group, one for each number of components.
+
+    Raises ValueError or TypeError for unsupported parameters.
+    """
     if hasattr(n_components, "fit"):
         raise ParameterTypeError("The second argument is n_components. Pass the estimator by keyword: estimator=….")
+    counts = [1]
     if estimator is None:
-        template: GaussianMixture | BayesianGaussianMixture = GaussianMixture(n_components, **parameters)
+        counts = check_counts(n_components)
+        template: GaussianMixture | BayesianGaussianMixture = GaussianMixture(counts[0], **parameters)
     elif not isinstance(estimator, GaussianMixture | BayesianGaussianMixture):
         what = f"the class {estimator.__name__}" if isinstance(estimator, type) else type(estimator).__name__
         raise ParameterTypeError(
-            f"estimator must be a GaussianMixture or a BayesianGaussianMixture, not {what}. To choose among several "
-            "mixtures for each group, fit GaussianMixtureIC to each group in a loop."
+            f"estimator must be a GaussianMixture or a BayesianGaussianMixture, not {what}. To choose the number "
+            "of components of each group, pass several numbers as n_components."
         )
-    elif n_components != 1 or parameters:
+    elif parameters or not isinstance(n_components, Integral) or n_components != 1:
         raise ValueError("fit_many accepts an estimator or parameters, not both: set the parameters on the estimator.")
     else:
         template = clone(estimator)
@@ -164,7 +180,7 @@ def _make_template(
         raise ValueError("init_params of fit_many must be the name of an initialisation, or a callable.")
     if isinstance(template, GaussianMixture):
         template._checked_parameters()
-    return template
+    return [template, *(clone(template).set_params(n_components=count) for count in counts[1:])]
 
 
 @dataclass(frozen=True)
@@ -184,6 +200,32 @@ class _ManyFits:
     template: GaussianMixture | BayesianGaussianMixture
     options: FitOptions
     singles: dict[int, _SingleFit] = field(default_factory=dict)
+
+    def fit(self) -> Mixtures:
+        """Fit a mixture to each group."""
+        fits = self.fit_in_core()
+        is_fitted = np.zeros(len(self.groups.keys), dtype=bool) if fits is None else self.are_completed_in_core(fits)
+        self.fit_one_by_one(np.flatnonzero(~is_fitted))
+        return self.mixtures(fits, np.flatnonzero(is_fitted))
+
+    def criteria(self, mixtures: Mixtures) -> tuple[Array, NDArray[np.bool_]]:
+        """Return the BIC of each group's mixture, (n_groups,), and whether the BIC is reliable.
+
+        BIC is not reliable if a component would collapse without `reg_covar`, because the likelihood then depends on
+        `reg_covar`. If a group has no mixture, its BIC is infinite and not reliable.
+        """
+        bic, is_reliable = np.full(len(mixtures), np.inf), np.zeros(len(mixtures), dtype=bool)
+        for index in np.flatnonzero(mixtures.n_components).tolist():
+            single: Any = self.singles[index].estimator if index in self.singles else None
+            with record_warnings():  # `fit` has given the same warnings
+                if single is None:
+                    estimator = as_estimator(mixtures[index].with_feature_names(None))
+                    estimator.set_params(weight_type=self.template.weight_type)
+                    bic[index] = estimator.bic(*self.groups.rows_in_core(index))
+                else:
+                    bic[index] = single.bic(self.groups.table(index), self.groups.weight(index))
+            is_reliable[index] = single is None or not single.outcome_.diagnostics
+        return bic, is_reliable
 
     def fit_in_core(self) -> GroupFits | None:
         """Fit groups in the C++ core; return None if the C++ core does not support the options or the groups."""
@@ -318,6 +360,34 @@ class _ManyFits:
             own = family.covariances(covariances[index, ...], *means.shape[1:])
             notes[self.groups.keys[index]] = (rounding_sentence(own.rounding_error) or "",)
         return notes
+
+
+def _best_by_bic(candidates: Sequence[Mixtures], bic: Array, is_reliable: NDArray[np.bool_]) -> Mixtures:
+    """Return the mixture of each group with the lowest BIC; if any BIC is reliable, only among the reliable ones.
+
+    `bic` and `is_reliable` (n_candidates, n_groups) are the values of `_ManyFits.criteria`.
+    """
+    may_win = is_reliable | ~is_reliable.any(axis=0)
+    used, best = np.unique(np.where(may_win, bic, np.inf).argmin(axis=0), return_inverse=True)
+    candidates = [candidates[index] for index in used]
+    first = candidates[0]
+    largest = max(each.means.shape[1] for each in candidates)
+    of_components = ("weights", "means") if first.family.is_shared else ("weights", "means", "covariances")
+
+    def chosen(name: str) -> Any:
+        arrays = [getattr(each, name) for each in candidates]
+        if name in of_components:  # components that a candidate lacks become NaN
+            widths = [[(0, 0), (0, largest - each.shape[1]), *[(0, 0)] * (each.ndim - 2)] for each in arrays]
+            arrays = [np.pad(*each, constant_values=np.nan) for each in zip(arrays, widths, strict=True)]
+        return np.array(arrays)[best, np.arange(len(best))]
+
+    of_group = [(key, candidates[index]) for key, index in zip(first.keys, best, strict=True)]
+    return replace(
+        first,
+        **{name: chosen(name) for name in GROUP_TENSORS},
+        errors={key: own.errors[key] for key, own in of_group if key in own.errors},
+        notes={key: own.notes[key] for key, own in of_group if key in own.notes},
+    )
 
 
 def _summary_warnings(mixtures: Mixtures) -> list[tuple[str, type[Warning]]]:

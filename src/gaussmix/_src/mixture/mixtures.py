@@ -14,7 +14,7 @@ from gaussmix._src import numerics
 from gaussmix._src.errors import ParameterTypeError, counted, invented_names
 from gaussmix._src.families.base import Family
 from gaussmix._src.formats import mixtures_file
-from gaussmix._src.formats.mixtures_file import GROUP_TENSORS, MixturesRecord
+from gaussmix._src.formats.mixtures_file import GROUP_TENSORS, MixturesRecord, group_arrays
 from gaussmix._src.formats.record import PathOrFile
 from gaussmix._src.mixture.features import as_block
 from gaussmix._src.mixture.mixture import Mixture
@@ -32,7 +32,7 @@ class Mixtures(Sequence[Mixture]):
     ----------
     keys : keys of the groups, in the order of the first axis of the arrays below.
     weights : weights of the components, (n_groups, n_components). If a group has no mixture, its weights, means and
-        covariances are NaN.
+        covariances are NaN. If a group has fewer components than another, the values of the missing components are NaN.
     means : means of the components, (n_groups, n_components, n_features), in data units.
     covariances : covariances of the components, (n_groups, …), in data units². The covariances of one group have the
         shape of `Mixture.covariances`.
@@ -121,7 +121,8 @@ class Mixtures(Sequence[Mixture]):
             raise IndexError(f"Index {i} is out of range for {size}. For keys, use get_mixture(key).") from None
         if key in self.errors:
             raise ValueError(self._why_no_mixture(key))
-        model = Model.from_arrays(self.weights[nth], self.means[nth], self.covariances[nth, ...], self.family)
+        arrays = group_arrays(nth, self.weights, self.means, self.covariances, self.family)
+        model = Model.from_arrays(*arrays, self.family)
         return Mixture._from_model(model, self.feature_names)
 
     def __contains__(self, value: object) -> bool:
@@ -131,9 +132,16 @@ class Mixtures(Sequence[Mixture]):
         return value in self._positions
 
     def __repr__(self) -> str:
-        _, n_components, n_features = self.means.shape
-        size = f"K={n_components}, {counted(n_features, 'feature')}, {self.family.name!r}"
+        _, largest, n_features = self.means.shape
+        smallest = self.n_components[self.n_components > 0].min(initial=largest)
+        counts = f"{largest}" if smallest == largest else f"{smallest}–{largest}"
+        size = f"K={counts}, {counted(n_features, 'feature')}, {self.family.name!r}"
         return f"<Mixtures of {counted(len(self), 'group')}: {size}; {len(self.errors):,} without a mixture>"
+
+    @property
+    def n_components(self) -> NDArray[np.int64]:
+        """Number of components of each group, (n_groups,); 0 if the group has no mixture."""
+        return np.count_nonzero(~np.isnan(self.weights), axis=1)
 
     def get_mixture(self, key: Any) -> Mixture:
         """Return the mixture of a group.
@@ -240,20 +248,16 @@ class Mixtures(Sequence[Mixture]):
         0     a          0     1.0      1.0    1.0
         1     b          0     1.0      6.0    2.0
         """
-        has_mixture = [key not in self.errors for key in self.keys]
-        keys = [key for key, has_one in zip(self.keys, has_mixture, strict=True) if has_one]
+        groups, components = np.nonzero(~np.isnan(self.weights))
+        keys = [self.keys[nth] for nth in groups]
         if len({type(key) for key in keys}) > 1:
             keys = [str(key) for key in keys]
-        means, (_, n_components, n_features) = self.means[has_mixture], self.means.shape
+        means, n_features = self.means[groups, components], self.means.shape[2]
         variances = [mixture._model.covariances.variances() for _, mixture in self.items()]
-        deviations = np.sqrt(variances).reshape(means.shape)
-        columns: dict[str, Any] = {
-            "group": [key for key in keys for _ in range(n_components)],
-            "component": np.tile(np.arange(n_components), len(means)),
-            "weight": self.weights[has_mixture].ravel(),
-        }
+        deviations = np.sqrt(np.concatenate([np.empty((0, n_features)), *variances]))
+        columns: dict[str, Any] = {"group": keys, "component": components, "weight": self.weights[groups, components]}
         for j, name in enumerate(self.feature_names or invented_names(n_features)):
-            columns |= {f"mean_{name}": means[..., j].ravel(), f"sd_{name}": deviations[..., j].ravel()}
+            columns |= {f"mean_{name}": means[:, j], f"sd_{name}": deviations[:, j]}
         return numerics.frames.made_frame(columns)
 
     def save(self, path: PathOrFile) -> None:

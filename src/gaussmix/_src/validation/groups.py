@@ -63,6 +63,11 @@ class Groups:
             chosen = chosen[np.array(are_valid, dtype=bool)]
         return RowGroups(self.rows, weights, self.first[chosen], self.size[chosen], total[chosen], unit[chosen]), chosen
 
+    def rows_in_core(self, index: int) -> tuple[Rows, Array | None]:
+        """Return the rows of a numeric group, and their weights or None."""
+        own = slice(self.first[index], self.first[index] + self.size[index])
+        return self.rows[own], None if self.row_weight is None else self.row_weight[own]
+
     def _scale_weights(self, weights: Array, index: int, total: Array, unit: Array) -> bool:
         """Scale the weights of a group in place, as in a fit, so that they are below 1, and store their total and unit.
 

@@ -244,7 +244,10 @@ def show_groups(mixtures: Mixtures, about: Mapping[str, Any]) -> None:
     by, n_rows, seconds, model = (about.get(name) for name in ("by", "n_rows", "seconds", "model"))
     errors, screen = mixtures.errors, console(stderr=model == STANDARD)
     features = f" ({first_names(mixtures.feature_names)})" if mixtures.feature_names else ""
-    n_components, n_features = mixtures.means.shape[1:]
+    n_features, fitted = mixtures.means.shape[2], mixtures.n_components[mixtures.n_components > 0]
+    n_components = (
+        " to ".join(map(str, sorted({fitted.min(), fitted.max()}))) if len(fitted) else mixtures.means.shape[1]
+    )
     rows = "" if n_rows is None else f"{counted(n_rows, 'row')}, "
     column = "" if by is None else f" by {by!r}"
     size = f"{rows}{counted(n_features, 'feature')}{features}, {counted(len(mixtures), 'group')}{column}"
@@ -270,12 +273,12 @@ def groups_as_json(mixtures: Mixtures, about: Mapping[str, Any]) -> dict[str, An
             groups.append({"key": key, "failed": mixtures.errors[key]})
         else:
             ended = {"has_converged": bool(mixtures.converged[index]), "n_steps": int(mixtures.n_iter[index])}
-            groups.append({"key": key, **ended, **_mixture_as_json(mixtures[index])})
+            n_components = int(mixtures.n_components[index])
+            groups.append({"key": key, **ended, **_mixture_as_json(mixtures[index], n_components=n_components)})
     return {
         **dict.fromkeys(("data", "by", "n_rows", "seconds", "model")),
         **about,
         "feature_names": None if mixtures.feature_names is None else list(mixtures.feature_names),
-        "n_components": mixtures.means.shape[1],
         "groups": groups,
     }
 

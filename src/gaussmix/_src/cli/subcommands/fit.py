@@ -117,7 +117,8 @@ def fit(
     'data/*.parquet', a folder, or a URL such as 's3://bucket/*.parquet' names several files. Tables need not fit into
     memory.
 
-    With --by, fit one mixture of K components to each group of rows, and write all mixtures to one file.
+    With --by, fit one mixture to each group of rows, and write all mixtures to one file. If -k has several numbers, BIC
+    chooses one of them for each group.
     """
     _check_usage(data, model, checkpoint, as_json=as_json)
     _check_columns(reading.columns, weights, by, labels)
@@ -259,12 +260,12 @@ def fit_by(
     Returns the mixtures, and a dictionary with the values that `show_groups` prints. Raises UsageError for an option
     that only model selection supports, and ValueError or OSError if the table can't be used or no group can be fitted.
     """
-    passed = _set_parameters(counts, parameters) | {"missing": "allow" if reading.missing else "error"}
+    passed = _set_parameters(parameters) | {"missing": "allow" if reading.missing else "error"}
     table, row_weight, indices = _read(data, by, weights, reading)
     began = perf_counter()
     with collected_warnings() as collected:
         mixtures = fit_many(
-            table, counts[0], by=by, sample_weight=row_weight, random_state=parameters["random_state"],
+            table, counts, by=by, sample_weight=row_weight, random_state=parameters["random_state"],
             n_jobs=reading.jobs, **passed,
         )  # fmt: skip
     seconds = perf_counter() - began
@@ -308,15 +309,15 @@ def _read(data: str, by: str, weights: str | None, reading: Reading) -> tuple[pa
     return pa.table(columns), row_weight, cache(table.complete_rows) if table.complete else lambda: range(len(keys))
 
 
-def _set_parameters(counts: tuple[int, ...], parameters: dict[str, Any]) -> dict[str, Any]:
+def _set_parameters(parameters: dict[str, Any]) -> dict[str, Any]:
     """Return only the parameters that the user has set, because `fit_many` and model selection differ in defaults."""
     for flag in options.set_flags(_OF_SELECTIONS):
         raise click.UsageError(f"{flag} can't be combined with --by, which runs a short fit for each group.")
     passed = {name: value for name, value in parameters.items() if options.set_flags([name]) and name != "random_state"}
     passed = options.as_values(passed)
     structures = passed.get("covariance_type", [])
-    if len(counts) > 1 or isinstance(structures, str) or len(structures) > 1:
-        raise click.UsageError("--by runs one fit for each group: use one number for -k and one structure for -s.")
+    if isinstance(structures, str) or len(structures) > 1:
+        raise click.UsageError("--by fits a single structure to all groups: use one structure for -s.")
     if "covariance_type" in passed:
         passed["covariance_type"] = structures[0]
     return passed

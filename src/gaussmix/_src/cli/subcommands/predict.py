@@ -89,8 +89,7 @@ def predict(
         raise click.UsageError("--threshold has an effect only with --outliers: add --outliers.")
     check_target(writing.output, model, data)
     groups = None if by is None else MixturesFile.open(model)
-    # All mixtures of a file have the same features, so any of them can match the columns.
-    opened = ModelFile.open(model) if groups is None else groups.model(next(iter(groups.keys)))
+    opened = ModelFile.open(model) if groups is None else groups.largest
     table, features = reading.matched(opened, data, targets=targets, by=by)
     level = None
     if outliers:
@@ -131,7 +130,7 @@ class NewColumns:
     probabilities : whether to add the probability of every component.
     outlier_level : p-value below which a row is an outlier; None to add no p-values.
     jobs : number of threads; None for all processors.
-    example : the model, or the model of any group.
+    example : the model, or the model of a group, for the features and the largest number of components.
     n_distant, n_rows : number of distant rows, and of all rows with a mixture, so far.
     n_without : number of rows so far whose group has no mixture.
     groups_without : the first groups without a mixture.

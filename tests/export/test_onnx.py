@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from common import NoiseComponent
 from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -216,7 +217,9 @@ def test_to_onnx_exports_a_pipeline_that_ends_with_a_classifier(names):
     np.testing.assert_allclose(found["probabilities"], pipeline.predict_proba(rows), atol=1e-11)
 
 
-def test_to_onnx_rejects_classifiers_that_reject_rows():
+def test_to_onnx_rejects_classifiers_that_reject_rows_or_are_not_fitted():
     classifier = GaussianMixtureClassifier(reject_below=0.01).fit(rows_at(0.0), np.repeat([0, 1], 200))
     with pytest.raises(ValueError, match=r"^reject_below=0.01 can't be exported, .* Set reject_below=0\.$"):
         to_onnx(classifier)
+    with pytest.raises(NotFittedError, match="GaussianMixtureClassifier"):
+        to_onnx(GaussianMixtureClassifier())

@@ -30,30 +30,31 @@ class Classes:
 
     Parameters
     ----------
+    mixture : mixture of the components of all classes.
     labels : labels of the classes, (n_classes,), as int64 or as objects that are strings.
     memberships : 1 if the component belongs to the class, otherwise 0, (n_components, n_classes).
     """
 
+    mixture: Mixture
     labels: NDArray[Any]
     memberships: Array
 
     @classmethod
     def from_model(cls, model: Any) -> Classes | None:
-        """Return the classes of a fitted classifier; None if the model is not a classifier.
+        """Return the classes of a classifier; None if the model is not a classifier.
 
-        Raises ValueError if the classifier rejects rows.
+        Raises NotFittedError, and ValueError if the classifier rejects rows.
         """
-        component_class = getattr(model, "component_class_", None)
-        if component_class is None:
+        if not hasattr(model, "class_mixture"):
             return None
         if model.reject_below:
             raise ValueError(
                 f"reject_below={model.reject_below!r} can't be exported, because an ONNX model does not compute the "
                 "p-values of classes. Set reject_below=0."
             )
-        classes = model.classes_  # text, booleans or whole numbers
+        mixture, classes = model.mixture_, model.classes_  # the classes are text, booleans or whole numbers
         labels = classes.astype(object if classes.dtype.kind == "U" else np.int64)
-        return cls(labels, np.eye(len(labels))[component_class])
+        return cls(mixture, labels, np.eye(len(labels))[model.component_class_])
 
 
 @dataclass
@@ -79,7 +80,7 @@ class Graph:
     def from_model(cls, model: Any, dtype: np.dtype[Any]) -> Graph:
         """Create the graph of a mixture or a fitted estimator; raise the errors of `to_onnx`."""
         classes = Classes.from_model(model)
-        coefficients = Coefficients.from_model(model if classes is None else model.mixture_)
+        coefficients = Coefficients.from_model(model if classes is None else classes.mixture)
         coefficients.check_range(dtype)
         graph = cls(dtype, coefficients.mixture.n_features)
         centre = coefficients.mixture.means.mean(axis=0).astype(dtype)

@@ -51,6 +51,17 @@ def test_exported_onnx_equals_the_mixture(case, dtype):
     assert (found["label"] == mixture.predict(read)).all()
 
 
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=lambda dtype: dtype.__name__)
+def test_onnx_probabilities_of_the_largest_rows_are_numbers(dtype):
+    means, largest = [[5.0, 0.0], [-1.0, 0.0], [1.0, 0.0]], float(np.finfo(dtype).max)
+    mixture = Mixture.from_parameters([0.0, 0.4, 0.6], means, np.eye(2), covariance_type="tied")
+    rows = np.array([[largest, 0.0], [-largest, largest], [largest / 9, -largest], [0.0, largest], [1e3, 0.0]])
+    found = run(to_onnx(mixture, dtype=dtype), rows, dtype)
+    expected = [[0, 0, 1], [0, 1, 0], [0, 0, 1], [0, 0.4, 0.6], [0, 0, 1]]
+    np.testing.assert_allclose(found["probabilities"], expected, rtol=10 * TOLERANCE[dtype])
+    assert found["label"].tolist() == [2, 1, 2, 2, 2]
+
+
 @pytest.mark.heavy(n_default=2)
 @pytest.mark.parametrize(("n_components", "tolerance"), [(1, 1e-5), (2, 1e-2)])
 def test_onnx_p_values_are_close_to_those_of_the_detector(n_components, tolerance, offset):

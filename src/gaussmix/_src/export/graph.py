@@ -132,11 +132,16 @@ class Graph:
         return self.add("Concat", joint, noise, axis=1)
 
     def linear(self, form: Linear, centred: str) -> str:
-        """Add nodes for log p(x, k), up to a term that is the same for all k, (n_rows, n_components)."""
-        result = self.add("MatMul", centred, self.real(form.slopes.T))
-        result = self.add("Add", result, self.real(form.levels))
-        largest = float(np.finfo(self.dtype).max) / 4  # limits the values, because ∞ − ∞ would be NaN
-        return self.add("Clip", result, self.real(-largest), self.real(largest))
+        """Add nodes for log p(x, k) minus the largest log p(x, j), (n_rows, n_components)."""
+        # Products are computed in units of a power of two, in which even the largest rows do not overflow.
+        limits = np.finfo(self.dtype)
+        largest, exponent = float(limits.max), 2 + np.ceil(np.log2(np.abs(form.slopes).sum(axis=1).max(initial=1)))
+        unit = 2.0 ** min(exponent, limits.maxexp - 1)
+        rows = self.add("Clip", centred, self.real(-largest), self.real(largest))
+        result = self.add("MatMul", rows, self.real(form.slopes.T / unit))
+        result = self.add("Add", result, self.real(form.levels / unit))
+        result = self.add("Sub", result, self.add("ReduceMax", result, axes=[1], keepdims=1))
+        return self.add("Mul", result, self.real(unit))
 
     def labels(self, coefficients: Coefficients, joint: str) -> None:
         """Add the output "label": the most probable component, or −1 for noise (last column of `joint` if present)."""

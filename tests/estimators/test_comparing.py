@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from scipy.stats import sem
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import adjusted_rand_score
 from sklearn.model_selection import PredefinedSplit, cross_val_score
@@ -69,7 +70,11 @@ def test_compare_uses_sample_weight_and_X_error_as_fit_does():
         scores.append(again.score(X[fold], sample_weight=heavy[fold]))
         weights.append(heavy[fold].sum())
     expected = np.average(scores, weights=weights)
-    assert compare(fit, X[:60], sample_weight=heavy, cv=3)["cv"][0] == pytest.approx(expected)
+    found = compare(fit, X[:60], sample_weight=heavy, cv=3)
+    assert found["cv"][0] == pytest.approx(expected)
+    # The standard error of a ratio of sums is that of the mean residual (Cochran 1977, section 6.4).
+    residuals = np.array(weights) * (np.array(scores) - expected) / np.mean(weights)
+    assert found["cv_se"][0] == pytest.approx(sem(residuals))
 
 
 @pytest.mark.parametrize("n_rows", [120, 6])  # with 6 rows, each fold has as many rows as features

@@ -103,7 +103,7 @@ def test_the_header_of_layout_1_is_written_unchanged(tmp_path):
 FOREIGN_FILES = {
     "empty": (b"", "it is empty"),
     "text": (b"eruptions,waiting\n3.6,79\n", "not have the format of gaussmix models"),
-    "pickle": (pickle.dumps({"weights": [1.0]}, protocol=5), "not have the format of gaussmix models"),
+    "pickle": (pickle.dumps({"weights": [1.0]}, protocol=5), "it is a pickle; if you trust its author"),
     "zip": (b"PK\x03\x04" + bytes(30), "not have the format of gaussmix models"),
     "a header longer than the file": (struct.pack("<Q", 1 << 60) + b"{}", "damaged or truncated"),
     "safetensors of something else": (save_tensors({"w": np.ones(2)}), "but of other software"),

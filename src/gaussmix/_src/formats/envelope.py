@@ -99,6 +99,8 @@ def _read_header_bytes(file: BinaryIO) -> bytes:
     if not start:
         raise Damaged("it is empty")
     if len(start) < 9 or start[8:] != b"{":
+        if start.startswith(b"\x80"):
+            raise Damaged("it is a pickle; if you trust its author, read it with joblib.load")
         raise Damaged("the file does not have the format of gaussmix models")
     length = int.from_bytes(start[:8], "little")
     if not 1 < length <= _MAX_HEADER_BYTES:

@@ -9,7 +9,7 @@ namespace {
 
 constexpr Index kPowerSteps = 10;  // number of steps of the power method that finds the longest axis
 constexpr Index kEmSteps = 5;      // number of EM steps from the first cut
-constexpr double kMixed = 0.05;    // initial responsibility of each half for rows on the other side of the cut
+constexpr double kMixed = 0.05;    // responsibility of each half, before EM, for the rows on the other side of the cut
 // lower limit on the ratio of the variance after a split to the variance before it
 constexpr double kLeastRatio = 1e-9;
 constexpr double kMaxLogOdds = 600;  // `exponential` does not accept much larger arguments
@@ -47,7 +47,7 @@ Values scores_of(const GroupView& group, const Values& direction, double thresho
     return scores;
 }
 
-// Returns the mean entropy of the responsibilities of both halves, whose log odds are given.
+// Returns the mean over all rows of the entropy of a row's two responsibilities, given the log odds of each row.
 double mean_entropy(const KernelTable& kernels, const double* weight, const Values& log_odds) {
     const auto n_rows = static_cast<Index>(log_odds.size());
     Values terms = zeros(n_rows);

@@ -107,7 +107,7 @@ class GaussianMixture(_Settings, Estimator):
         complete = dataset.where(column_of(features).isNotNull())
         first = complete.select(functions.size(self._array(dataset)).alias("size")).head()
         if first is None:
-            raise ValueError(f"the Spark data frame has no row with a feature vector in column {features!r}.")
+            raise ValueError(f"The Spark data frame has no row with a feature vector in column {features!r}.")
         names = [f"{features}[{index}]" for index in range(first["size"])]
         chosen = [column.alias(name) for name, column in self._feature_columns(dataset, names).items()]
         weight, ridge = self._get_if_set("weightCol"), self._get_if_set("regCovar")

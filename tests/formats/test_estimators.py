@@ -277,14 +277,14 @@ INVALID_ENTRIES = {
         {"random_state": {"RandomState": [[1] * 624, 10**6, 0, 0.0]}},
         "is not a value that gaussmix writes",
     ),
-    "steps that are text": ("attributes", {"n_iter_": "3"}, "'n_iter_' in its header is of the wrong type"),
-    "steps that are a truth": ("attributes", {"n_iter_": True}, "'n_iter_' in its header is of the wrong type"),
+    "steps that are text": ("attributes", {"n_iter_": "3"}, "'n_iter_' in the header has the wrong type"),
+    "steps that are a truth": ("attributes", {"n_iter_": True}, "'n_iter_' in the header has the wrong type"),
     "more starts than a double holds": (
         "attributes",
         {"_outcome_table": {"table": [*(OUTCOME | {"n_starts": [10**400]}).items()]}},
-        "'_outcome_table' in its header is of the wrong type",
+        "'_outcome_table' in the header has the wrong type",
     ),
-    "bounds that are none": ("attributes", {"lower_bounds_": 3.0}, "'lower_bounds_' in its header"),
+    "bounds that are none": ("attributes", {"lower_bounds_": 3.0}, "'lower_bounds_' in the header has the wrong type"),
 }
 
 

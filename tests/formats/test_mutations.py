@@ -173,7 +173,7 @@ def test_a_total_weight_that_is_not_positive_is_rejected(weight):
     header, tensors = unpack(io.BytesIO(estimator_file()))
     columns = dict(header["estimator"]["attributes"]["_row_summary_table"]["table"])
     columns["row_weight"][0] = weight
-    with pytest.raises(InvalidModelFileError, match="'_row_summary_table' in its header is of the wrong type"):
+    with pytest.raises(InvalidModelFileError, match="'_row_summary_table' in the header has the wrong type"):
         GaussianMixture.load(io.BytesIO(pack(header, tensors)))
 
 

@@ -130,7 +130,7 @@ def test_load_reports_an_attribute_of_the_wrong_type(rng, tmp_path):
     classifier, _ = fitted("classifier", rng)
     classifier.bic_ = "much"
     classifier.save(tmp_path / "m.gmm")
-    with pytest.raises(gaussmix.InvalidModelFileError, match="'bic_' in its header is of the wrong type"):
+    with pytest.raises(gaussmix.InvalidModelFileError, match="'bic_' in the header has the wrong type"):
         gaussmix.GaussianMixtureClassifier.load(tmp_path / "m.gmm")
 
 

@@ -529,7 +529,7 @@ def test_vectors_of_different_sizes_are_rejected(spark):
     frame = spark.createDataFrame([([1.0, 2.0],), ([3.0],)], ["features"]).coalesce(1)
     with pytest.raises(Exception, match="features: a row does not have 2 numbers"):
         SparkMixture(k=1).fit(frame)
-    with pytest.raises(ValueError, match="the Spark data frame has no row"):
+    with pytest.raises(ValueError, match="The Spark data frame has no row"):
         SparkMixture().fit(frame.limit(0))
 
 
@@ -542,7 +542,7 @@ def test_a_row_without_a_vector_is_reported(kind, spark):
     frame = spark.createDataFrame([(None,), (numbers,)], schema).coalesce(1)
     with pytest.raises(ValueError, match=r"row 0, column 'features\[0\]': the value is missing"):
         SparkMixture(k=1).fit(frame)
-    with pytest.raises(ValueError, match="the Spark data frame has no row with a feature vector in column 'features'"):
+    with pytest.raises(ValueError, match="The Spark data frame has no row with a feature vector in column 'features'"):
         SparkMixture(k=1).fit(frame.where("features IS NULL"))
 
 

@@ -247,7 +247,7 @@ class Estimator(BaseEstimator):
             try:
                 setattr(self, name, value)
             except (TypeError, ValueError):
-                raise Damaged(f"{name!r} in its header is of the wrong type") from None
+                raise Damaged(f"{name!r} in the header has the wrong type") from None
 
     def _saved_attributes(self) -> dict[str, Any]:
         """Return the attributes in `_attributes`, which a model file stores in addition to `_fitted`."""

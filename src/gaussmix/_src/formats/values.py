@@ -167,5 +167,5 @@ def read_values(readers: Mapping[str, Reader], saved: Mapping[str, Any]) -> dict
         try:
             values[key] = readers[key](value)
         except (TypeError, ValueError):
-            raise Damaged(f"{key!r} in its header is of the wrong type") from None
+            raise Damaged(f"{key!r} in the header has the wrong type") from None
     return values

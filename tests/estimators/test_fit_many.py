@@ -290,6 +290,9 @@ def test_bic_prefers_fits_that_do_not_depend_on_reg_covar(rng):
     assert chosen.errors.keys() == {1}
     assert chosen.notes.keys() == {2}
     assert chosen[0] == fits[0].mixture_
+    # An explicit `reg_covar` gives no warning.
+    assert GaussianMixture(5, reg_covar=1e-6, random_state=0).fit(rows).outcome_.diagnostics != []
+    assert fit_many([rows], [5, 1], reg_covar=1e-6, random_state=0).n_components.tolist() == [1]
 
 
 def test_tidy_equals_the_tables_of_single_fits_and_leaves_out_groups_without_a_mixture(rng):

@@ -258,10 +258,10 @@ class _ManyFits:
         return is_complete
 
     def _needs_ridge_check(self, fits: GroupFits, fitted: Indices) -> NDArray[np.bool_]:
-        """Return, for each fit, whether a variance is so small that `fit.fit` must check the effect of `reg_covar`."""
+        """Return, for each fit, whether a variance is so small that the estimator checks the effect of `reg_covar`."""
         n_components, n_features = fits.means.shape[1:]
         family, ridge = check_family(self.template), fits.ridge[fitted]
-        if self.template.reg_covar != "auto" or not ridge.any():
+        if not ridge.any():
             return np.zeros(len(fitted), dtype=bool)
         precisions = family.stacked(fits.covariances[fitted], n_components, n_features).ridge_precisions()
         fractions = precisions.reshape(len(fitted), -1, n_features) * ridge[:, None, :]

@@ -429,8 +429,9 @@ def test_blanks_around_a_cell_do_not_make_a_column_text(cell, csv_file):
     np.testing.assert_array_equal(rows[:3], [[1.5, 2], [value, 3], [4, 1]])
 
 
-def test_a_missing_value_after_a_blank_is_read_in_a_late_block(csv_file):
-    table = open_table(str(csv_file("a,b\n" + "1, 2\n" * 300_000 + "3, NA\n")))
+@pytest.mark.parametrize("cell", [" NA", "NA  ", " N/A "])
+def test_a_missing_value_between_blanks_is_read_in_a_late_block(cell, csv_file):
+    table = open_table(str(csv_file("a,b\n" + "1, 2\n" * 300_000 + f"3,{cell}\n")))
     np.testing.assert_array_equal(table.all_rows(["a", "b"], may_miss=True)[-1], [3, np.nan])
 
 

@@ -86,6 +86,8 @@ def input_folder(tmp_path_factory):
 
 USAGE = [  # commands, and a part of their error message
     ("frobnicate", "No such command 'frobnicate'"),
+    ("export m.gmm m.onnx", "No such command 'export'. Did you mean 'convert'?"),
+    ("plto m.gmm", "Did you mean 'plot'?"),
     ("x.csv", "x.csv is a file: name a command first, as in 'gaussmix fit FILE'."),
     ("fit", "Missing argument"),
     ("fit x.csv none.csv", "Got unexpected extra argument (none.csv). See"),

@@ -71,6 +71,8 @@ class Program(click.Group):
         """Import only the module of the subcommand that runs, so that help and errors about wrong names appear fast."""
         if args[0] not in self.commands and os.path.isfile(args[0]):
             raise click.UsageError(f"{args[0]} is a file: name a command first, as in 'gaussmix fit FILE'.", ctx)
+        if args[0] in _SUBCOMMANDS:
+            raise click.UsageError(f"No such command {args[0]!r}. Did you mean {_SUBCOMMANDS[args[0]]!r}?", ctx)
         name, command, rest = super().resolve_command(ctx, args)
         if name is not None:
             import_lazily()
@@ -89,6 +91,12 @@ class Program(click.Group):
             raise
 
 
+# This dictionary maps words that users may try to the subcommands that they mean.
+_SUBCOMMANDS = dict.fromkeys(("cluster", "estimate", "train"), "fit")
+_SUBCOMMANDS |= dict.fromkeys(("assign", "label", "transform"), "predict")
+_SUBCOMMANDS |= dict.fromkeys(("info", "inspect", "print", "show", "summary"), "describe")
+_SUBCOMMANDS |= dict.fromkeys(("draw", "generate", "simulate"), "sample")
+_SUBCOMMANDS |= {"evaluate": "score", "export": "convert", "fill": "impute"}
 # This dictionary maps options of other programs to options of this program with the same meaning.
 _SYNONYMS = dict.fromkeys(
     ("--clusters", "--n-clusters", "--components", "--n-components", "--n_components", "--k", "--K", "-K"), "-k"

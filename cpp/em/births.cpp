@@ -107,7 +107,7 @@ Group project_on_axes(const KernelTable& kernels, const Group& group, Index n_ax
     const Values unit = at_least_rounding(group.view(), scale), means = group.means();
     Group offsets = group;
     group.view().each_value(
-        [&, i = 0](Index, Index j, double value) mutable { offsets.rows[i++] = (value - means[j]) / unit[j]; });
+        [&, i = Index{0}](Index, Index j, double value) mutable { offsets.rows[i++] = (value - means[j]) / unit[j]; });
     const EmView em = view_group(offsets.view(), true);
     Values centre = zeros(d), second = zeros(d * d);
     if (!find_scatter(kernels, em, execution, centre.data(), second.data())) return {};

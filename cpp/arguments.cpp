@@ -17,11 +17,6 @@ const double* data_or_null(const std::optional<Array>& array) {
     return array ? array->data() : nullptr;
 }
 
-template <class Array>
-Index extent(const Array& array, std::size_t axis) {
-    return static_cast<Index>(array.shape(axis));
-}
-
 template <class Enum>
 Enum to_enum(int value, Enum last, const char* message) {
     require(value >= 0 && value <= static_cast<int>(last), message);

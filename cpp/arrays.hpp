@@ -22,6 +22,12 @@ struct Array : nb::ndarray<Config...> {
     Array(const Base& array) : Base(array) {}
 };
 
+// Returns the number of elements along one axis, as a signed number.
+template <class Array>
+Index extent(const Array& array, std::size_t axis) {
+    return static_cast<Index>(array.shape(axis));
+}
+
 // An input array with any strides. If kDimensions is omitted, the array may have any number of dimensions.
 template <class T, int... kDimensions>
 using Strided = Array<const T, nb::ndim<kDimensions>..., nb::device::cpu>;
@@ -43,7 +49,7 @@ public:
     explicit NewArray(std::initializer_list<std::size_t> shape) : n_dimensions_(shape.size()) {
         std::copy(shape.begin(), shape.end(), shape_);
         std::size_t size = 1;
-        for (const std::size_t extent : shape) size *= extent;
+        for (const std::size_t length : shape) size *= length;
         // The array is not initialised. The code uses `new`, because older versions of libc++ lack
         // make_unique_for_overwrite.
         data_.reset(new T[size]);

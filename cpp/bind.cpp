@@ -122,7 +122,7 @@ Result<float> bound_measure_motion(const Target& target, int factor_shape, const
                                    const Factors& factors_before, const Contiguous<double, 2>& means_after,
                                    const Factors& factors_after) {
     const std::size_t count = means_before.shape(0);
-    Shape shape = shape_of(static_cast<Index>(count), static_cast<Index>(means_before.shape(1)), factor_shape);
+    Shape shape = shape_of(static_cast<Index>(count), extent(means_before, 1), factor_shape);
     const ParametersView before = view_gaussians(means_before, factors_before, shape);
     require(!shape.is_shared && shape.factor_shape != FactorShape::low_rank,
             "motion is measured with one factor for each component, and not of factor_shape 3 (low rank)");

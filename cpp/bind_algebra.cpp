@@ -35,8 +35,7 @@ std::tuple<Result<double>, Result<double>, Result<bool>> bound_factorise(const T
 LoadingsView view_loadings(const Contiguous<double, 3>& covariances) {
     require(covariances.shape(1) > 0 && covariances.shape(2) > 1,
             "covariances of factor analysers must have shape (n, n_features, n_factors + 1)");
-    return {static_cast<Index>(covariances.shape(0)), static_cast<Index>(covariances.shape(1)),
-            static_cast<Index>(covariances.shape(2)) - 1, covariances.data()};
+    return {extent(covariances, 0), extent(covariances, 1), extent(covariances, 2) - 1, covariances.data()};
 }
 
 using LowRankFactors = std::tuple<Result<double>, Result<double>, Result<double>, Result<double>, Result<bool>>;
@@ -98,7 +97,7 @@ Result<double> bound_shared_axes(const Target& target, const Contiguous<double, 
 
 Result<double> bound_log(const Target& target, const Contiguous<double, 1>& values) {
     NewArray<double> out({values.shape(0)});
-    target.kernels->log(values.data(), static_cast<Index>(values.shape(0)), out.data());
+    target.kernels->log(values.data(), extent(values, 0), out.data());
     return out.release();
 }
 

@@ -16,7 +16,7 @@ namespace {
 
 Mixture copied_mixture(const Algebra& algebra, const Contiguous<double, 1>& weights, const Contiguous<double, 2>& means,
                        const Contiguous<double, 1>& covariances) {
-    Mixture mixture(algebra, static_cast<Index>(weights.size()), static_cast<Index>(means.shape(1)));
+    Mixture mixture(algebra, static_cast<Index>(weights.size()), extent(means, 1));
     require(means.size() == mixture.means.size() && covariances.size() == mixture.covariances.size(),
             "means must have shape (n_components, n_features), and covariances must be of the algebra's size");
     mixture.read(weights.data(), means.data(), covariances.data());
@@ -62,7 +62,7 @@ MergesResult bound_find_merges(const Target& target, const Letters& letters, con
                                const Contiguous<double, 2>& means, const Contiguous<double, 1>& covariances,
                                const PackedPrior& prior) {
     const Algebra algebra = to_algebra(letters);
-    const auto d = static_cast<Index>(means.shape(1));
+    const Index d = extent(means, 1);
     Mixture mixture = copied_mixture(algebra, weights, means, covariances);
     const std::optional<PackedPriorView> prior_view = view_prior(prior, algebra, d);
     std::vector<Merge> merges;
@@ -115,11 +115,11 @@ SplitsResult bound_split_components(const Target& target, const Contiguous<doubl
                                     const Contiguous<std::int64_t, 1>& labels,
                                     const Contiguous<std::int64_t, 1>& components,
                                     const Contiguous<double, 2>& uniform) {
-    const auto n_rows = static_cast<Index>(rows.shape(0)), d = static_cast<Index>(rows.shape(1));
+    const Index n_rows = extent(rows, 0), d = extent(rows, 1);
     require(weight.size() == rows.shape(0) && is_complete.size() == rows.shape(0) && labels.size() == rows.shape(0),
             "weight, is_complete and labels must have shape (n_rows,)");
     require(d > 0 && scale.size() == rows.shape(1), "scale must have shape (n_features,)");
-    require(uniform.shape(0) == components.size() && static_cast<Index>(uniform.shape(1)) == n_cut_draws(d),
+    require(uniform.shape(0) == components.size() && extent(uniform, 1) == n_cut_draws(d),
             "uniform must have shape (n_components, 3 * (1 + n_features))");
     const SampleView sample{d, rows.data(), weight.data(), is_complete.data(), scale.data()};
     const Algebra algebra = to_algebra(letters);

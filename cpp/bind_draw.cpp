@@ -16,8 +16,7 @@ void bound_draw(const Target& target, const Contiguous<double, 1>& cumulative, c
                 const Writable<std::int64_t, 1>& labels, int n_threads) {
     require(means.shape(1) > 0, "means must have features");
     DrawView view{};
-    view.shape =
-        shape_of(count_components(cumulative, means, {}, {}), static_cast<Index>(means.shape(1)), factor_shape);
+    view.shape = shape_of(count_components(cumulative, means, {}, {}), extent(means, 1), factor_shape);
     require(means.shape(0) == cumulative.shape(0), "cumulative and means must have the same number of components");
     const ParametersView parameters = view_gaussians(means, factors, view.shape);
     require(rows.shape(1) == means.shape(1) && rows.shape(0) == labels.shape(0),
@@ -29,15 +28,14 @@ void bound_draw(const Target& target, const Contiguous<double, 1>& cumulative, c
     view.key = key;
     view.rows = rows.data();
     view.labels = labels.data();
-    without_gil(n_threads, [&](const Execution& execution) {
-        return draw(*target.kernels, view, static_cast<Index>(rows.shape(0)), execution);
-    });
+    without_gil(n_threads,
+                [&](const Execution& execution) { return draw(*target.kernels, view, extent(rows, 0), execution); });
 }
 
 Result<double> bound_normals(const Target& target, const Words& words) {
     require(words.shape(1) == 4, "words must have shape (n, 4)");
     NewArray<double> out({words.shape(0), 2});
-    target.kernels->normals(words.data(), static_cast<Index>(words.shape(0)), out.data());
+    target.kernels->normals(words.data(), extent(words, 0), out.data());
     return out.release();
 }
 

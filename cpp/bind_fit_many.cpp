@@ -79,7 +79,7 @@ void set_start(const Start& start, const Maybe<1>& unit, const GroupsView& group
         const auto& [n_candidates, uniform_draws, max_passes, tolerance, is_scaled] = *kmeans;
         require(uniform_draws.shape(0) > 0, "uniform_draws must have a row for each start");
         check_seeding(settings.n_components, n_candidates, uniform_draws.shape(1));
-        settings.n_starts = static_cast<Index>(uniform_draws.shape(0));
+        settings.n_starts = extent(uniform_draws, 0);
         require(settings.n_starts == 1 || settings.max_steps > 0, "several starts need max_steps of at least 1");
         settings.uniform_draws = uniform_draws.data();
         settings.kmeans = {n_candidates, max_passes, tolerance, settings.search.has_value()};

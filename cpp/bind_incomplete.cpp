@@ -24,15 +24,13 @@ Incomplete view_incomplete(const Rows& rows, const Prior& log_prior, const Prior
                            Second second = Second::none) {
     IncompleteView task{};
     task.rows = view_rows(rows, {});
-    const Index d = task.rows.n_features, count = static_cast<Index>(log_weight.shape(0));
+    const Index d = task.rows.n_features, count = extent(log_weight, 0);
     task.shape = {count, d, FactorShape::triangular, false, Rule::soft, second};
     require(count > 0, "n_components is 0");
     require(second == Second::none || second == Second::diagonal || second == Second::full,
             "second must be 0, 2 or 3 (none, diagonal, full)");
-    require(static_cast<Index>(means.shape(0)) == count && static_cast<Index>(means.shape(1)) == d,
-            "means must have shape (n_components, n_features)");
-    require(static_cast<Index>(factors.shape(0)) == count && static_cast<Index>(factors.shape(1)) == d &&
-                static_cast<Index>(factors.shape(2)) == d,
+    require(extent(means, 0) == count && extent(means, 1) == d, "means must have shape (n_components, n_features)");
+    require(extent(factors, 0) == count && extent(factors, 1) == d && extent(factors, 2) == d,
             "factors must have shape (n_components, n_features, n_features)");
     task.prior = view_prior(log_prior, indices, count, task.rows.n_rows);
     task.error = view_error(error, task.rows);

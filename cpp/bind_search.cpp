@@ -86,7 +86,7 @@ SharedSplit bound_split_with_shared_covariance(const Target& target, const Conti
                                                const Contiguous<double, 1>& uniform) {
     require(row_weight.size() == rows.shape(0) && uniform.size() == rows.shape(1),
             "row_weight and uniform must fit the rows");
-    const auto n_rows = static_cast<Index>(rows.shape(0)), d = static_cast<Index>(rows.shape(1));
+    const Index n_rows = extent(rows, 0), d = extent(rows, 1);
     return with_shared_covariance(target, letters, covariance, rows.shape(1), [&](const SharedCovariance& shared) {
         const LinearSplit split = shared.split({n_rows, d, rows.data(), row_weight.data()}, mass, uniform.data());
         return SharedSplit{split.gain, to_array(first_responsibility(split, rows.data(), n_rows))};

@@ -38,7 +38,7 @@ DistinctResult bound_distinct_rows(const Target&, const Rows& rows, const RowWei
 Result<double> bound_trimmed_variances(const Target&, const Contiguous<double, 2>& rows,
                                        const Contiguous<double, 1>& weight, double dropped) {
     require(weight.size() == rows.shape(0), "weight must have shape (n_rows,)");
-    const auto n_rows = static_cast<Index>(rows.shape(0)), n_features = static_cast<Index>(rows.shape(1));
+    const Index n_rows = extent(rows, 0), n_features = extent(rows, 1);
     require(dropped >= 0, "dropped must be at least 0");
     NewArray<double> out({rows.shape(1)});
     without_gil(1, [&](const Execution& execution) {
@@ -74,17 +74,17 @@ Result<std::int32_t> bound_partition_cells(const Target&, const Contiguous<doubl
     require(n_cells > 0 && n_cells <= std::numeric_limits<std::int32_t>::max(), "n_cells is 0 or too large");
     std::vector<std::int32_t> labels;
     without_gil(1, [&](const Execution& execution) {
-        labels = partition_cells(rows.data(), weight.data(), static_cast<Index>(rows.shape(0)),
-                                 static_cast<Index>(rows.shape(1)), n_cells, execution.interrupt.listener());
+        labels = partition_cells(rows.data(), weight.data(), extent(rows, 0), extent(rows, 1), n_cells,
+                                 execution.interrupt.listener());
     });
     return to_array<std::int32_t>(labels);
 }
 
 CentresView view_centres(const RowsView& rows, const RowWeightView& row_weight, const Writable<double, 2>& centres,
                          double tolerance, Index max_passes, double seconds) {
-    require(centres.shape(0) > 0 && static_cast<Index>(centres.shape(1)) == rows.n_features,
+    require(centres.shape(0) > 0 && extent(centres, 1) == rows.n_features,
             "centres must have shape (n_components, n_features)");
-    return {rows, row_weight, static_cast<Index>(centres.shape(0)), tolerance, max_passes, centres.data(), seconds};
+    return {rows, row_weight, extent(centres, 0), tolerance, max_passes, centres.data(), seconds};
 }
 
 Index bound_move_centres(const Target& target, const Rows& rows, const RowWeight& row_weight,
@@ -102,7 +102,7 @@ Index bound_move_centres(const Target& target, const Rows& rows, const RowWeight
 void bound_relocate_centres(const Target& target, const Contiguous<double, 2>& rows,
                             const Contiguous<double, 1>& row_weight, const Writable<double, 2>& centres,
                             double tolerance, Index max_passes, double seconds, int n_threads) {
-    const auto n_rows = static_cast<Index>(rows.shape(0)), n_features = static_cast<Index>(rows.shape(1));
+    const Index n_rows = extent(rows, 0), n_features = extent(rows, 1);
     require(row_weight.size() == rows.shape(0), "row_weight must have shape (n_rows,)");
     const CentresView task = view_centres(plain_rows(rows.data(), n_rows, n_features), {row_weight.data(), 1}, centres,
                                           tolerance, max_passes, seconds);

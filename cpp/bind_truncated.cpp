@@ -58,8 +58,8 @@ TruncatedResult bound_step_truncated(const Target& target, const Rows& rows, con
     check_components(candidates.data(), candidates.size(), shape.n_components, "candidates must be components");
     check_components(neighbours.data(), neighbours.size(), shape.n_components, "neighbours must be components");
     check_components(rank.data(), rank.size(), shape.n_components, "rank must be below n_components", 0);
-    task.n_candidates = static_cast<Index>(candidates.shape(1));
-    task.n_neighbours = static_cast<Index>(neighbours.shape(1));
+    task.n_candidates = extent(candidates, 1);
+    task.n_neighbours = extent(neighbours, 1);
     task.candidates = candidates.data();
     task.neighbours = neighbours.data();
     require(n_expanded >= 0 && n_expanded <= task.n_candidates, "n_expanded must be 0 to n_candidates");
@@ -81,8 +81,8 @@ TruncatedResult bound_step_truncated(const Target& target, const Rows& rows, con
 Result<std::int32_t> bound_list_neighbours(const Target&, const Neighbours& near, const Neighbours& sampled,
                                            Index n_neighbours, int n_threads) {
     NeighboursView task{};
-    task.n_components = static_cast<Index>(near.shape(0)), task.n_near = static_cast<Index>(near.shape(1));
-    task.n_sampled = static_cast<Index>(sampled.shape(0)), task.n_candidates = static_cast<Index>(sampled.shape(1));
+    task.n_components = extent(near, 0), task.n_near = extent(near, 1);
+    task.n_sampled = extent(sampled, 0), task.n_candidates = extent(sampled, 1);
     require(task.n_components > 0 && task.n_candidates > 0, "near must have rows, and sampled must have columns");
     require(n_neighbours > 0, "n_neighbours must be at least 1");
     check_components(near.data(), near.size(), task.n_components, "near must be components");

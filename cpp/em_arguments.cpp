@@ -109,7 +109,7 @@ SearchView view_search(const PackedSearch& packed_search) {
                          const Stop& last, const Acceptance& acceptance, auto... rest) {
         const auto& [n_candidates, max_passes, tolerance] = kmeans;
         return SearchView{uniform_draws.data(),
-                          static_cast<Index>(uniform_draws.shape(1)),
+                          extent(uniform_draws, 1),
                           {n_candidates, max_passes, tolerance, true},
                           to_steps(initial),
                           to_steps(refinement),

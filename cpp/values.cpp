@@ -27,6 +27,11 @@ double sum(const double* values, Index count) {
     return total;
 }
 
+void normalise(Values& weights) {
+    const double total = sum(weights.data(), static_cast<Index>(weights.size()));
+    for (double& weight : weights) weight /= total;
+}
+
 double sum_in_pairs(const double* values, Index count) {
     // NumPy adds fewer than 8 values one by one, and at most 128 values in 8 partial sums. It divides more values into
     // two parts of nearly equal size, and adds the sums of both parts. The size of the first part is a multiple of 8.

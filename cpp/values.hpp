@@ -22,6 +22,9 @@ std::vector<Index> sorted_indices(Index count, Function&& value_of) {
     return order;
 }
 
+// Returns the index of the largest value (the first index if several values are equal).
+inline Index argmax(const Values& values) { return std::max_element(values.begin(), values.end()) - values.begin(); }
+
 struct RandomNumbers {  // random numbers in [0, 1), which are used cyclically
     const double* values;
     Index count;
@@ -40,6 +43,9 @@ struct RandomNumbers {  // random numbers in [0, 1), which are used cyclically
 };
 
 double sum(const double* values, Index count);
+
+// Divides the weights by their sum.
+void normalise(Values& weights);
 
 // Returns log x. A kernel computes it, because the results of the C library's log differ between platforms.
 double log_of(const KernelTable& kernels, double x);

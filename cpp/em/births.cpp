@@ -37,15 +37,13 @@ struct Group {  // some rows, and their weights
     Index n_rows, n_features;
     Values rows, weight;
 
-    double total() const { return sum(weight.data(), n_rows); }
-
     GroupView view() const { return {n_rows, n_features, rows.data(), weight.data()}; }
     // Returns the weighted mean of f(value, j) for each feature j.
     template <class Function>
     Values mean_of(Function&& f) const {
         Values means = zeros(n_features);
         view().each_value([&](Index row, Index j, double value) { means[j] += weight[row] * f(value, j); });
-        const double all = total();
+        const double all = sum(weight.data(), n_rows);
         for (double& mean : means) mean /= all;
         return means;
     }
@@ -135,7 +133,7 @@ std::vector<Values> candidate_scales(const Group& group, const Values& scale) {
     for (Index j = 0; j < group.n_features; ++j) {
         if (squares[j] > kMinRelativeVariance * largest) likeness[j] = lengths[j] * lengths[j] / squares[j];
     }
-    const Index j = std::max_element(likeness.begin(), likeness.end()) - likeness.begin();
+    const Index j = argmax(likeness);
     if (group.n_features == 1 || likeness[j] < kMinBimodality) return {scale};
     Values changed = scale;
     changed[j] *= 0.5 * std::sqrt(squares[j] / largest);
@@ -196,8 +194,7 @@ private:
     // Bisects a group of rows, whose weights need not sum to 1.
     Bisection bisected(const Group& group, const Values& scale, const Cuts& cuts) const {
         Values fractions = group.weight;
-        const double total = group.total();
-        for (double& weight : fractions) weight /= total;
+        normalise(fractions);
         const GroupView view{group.n_rows, group.n_features, group.rows.data(), fractions.data()};
         return bisect(kernels_, view, second_ == Second::full, scale.data(), cuts, execution_);
     }
@@ -304,8 +301,7 @@ private:
             if (second_ == Second::trace) second = {sum(second.data(), d) / static_cast<double>(d)};
             pair.covariances.insert(pair.covariances.end(), second.begin(), second.end());
         }
-        const double total = pair.weights[0] + pair.weights[1];
-        for (double& weight : pair.weights) weight /= total;
+        normalise(pair.weights);
         return pair;
     }
 

@@ -83,7 +83,7 @@ private:
                 squares[j] += weight * (deviation * deviation);
             }
         }
-        cell.feature = std::max_element(squares.begin(), squares.end()) - squares.begin();
+        cell.feature = argmax(squares);
         cell.nearby = nearby[cell.feature];
         if (!(squares[cell.feature] > 0)) return;
         // Keep the cut below the largest value. If the mean were rounded up to the largest value and used as the cut,

@@ -146,8 +146,7 @@ std::pair<Mixture, bool> ColumnEm::extrapolated(const Mixture& start, const Mixt
         result.means[k] = reached(n + k);
         result.covariances[k] = exponential(log_variance);
     }
-    const double total = sum(result.weights.data(), n);
-    for (double& weight : result.weights) weight /= total;
+    normalise(result.weights);
     return {result, is_limited};
 }
 

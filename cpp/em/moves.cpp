@@ -174,8 +174,7 @@ Split Moves::split(Index k, Values parameters) {
         rows.insert(rows.end(), rows_ + row * d_, rows_ + (row + 1) * d_);
         weight.push_back(row_fraction_[row] * responsibility(row, k));
     }
-    const double total = sum(weight.data(), static_cast<Index>(weight.size()));
-    for (double& each : weight) each /= total;
+    normalise(weight);
     const GroupView group{static_cast<Index>(indices.size()), d_, rows.data(), weight.data()};
     const double mass = responsibilities_.mass[k];
     if (algebra_.is_shared()) {

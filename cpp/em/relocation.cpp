@@ -176,7 +176,7 @@ private:
                 spread[j] += weight_[row] * deviation * deviation;
             }
         }
-        const Index widest = std::max_element(spread.begin(), spread.end()) - spread.begin();
+        const Index widest = argmax(spread);
         // position of each row on the line from the lower mean (at -1/2) to the upper mean (at 1/2)
         Values position(n_rows);
         for (Index n = 0; n < n_rows; ++n) position[n] = rows_[members[n] * d_ + widest] - whole.mean[widest];

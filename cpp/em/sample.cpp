@@ -110,11 +110,7 @@ void copy_row(const RowsView& rows, Index row, double* out) {
 // Weights as fractions of their sum, and the index of the largest weight (the first index if several weights are
 // equal).
 struct Fractions {
-    explicit Fractions(Values weight)
-        : each(std::move(weight)), largest(std::max_element(each.begin(), each.end()) - each.begin()) {
-        const double total = std::accumulate(each.begin(), each.end(), 0.0);
-        for (double& fraction : each) fraction /= total;
-    }
+    explicit Fractions(Values weight) : each(std::move(weight)), largest(argmax(each)) { normalise(each); }
     explicit Fractions(Index n_rows) : each(n_rows, 1 / static_cast<double>(n_rows)) {}
 
     Values each;

@@ -31,10 +31,10 @@ void subtract_mean(const GroupView& group, Values& rows) {
 }
 
 // Replaces `second`, the covariance of a group of rows, with a matrix that whitens the rows; if `second` holds only
-// variances, they are replaced by factors that scale each feature to variance 1. Returns the index of the axis with the
-// largest variance, after each feature is divided by its `unit`.
-Index convert_to_whitening(const KernelTable& kernels, bool is_full, Index d, const Values& unit, Values& second,
-                           Listener listener) {
+// variances, they are replaced by factors that scale each feature to variance 1. Returns the variances of the rows,
+// with each feature divided by its `unit`, along the axes of the whitened rows.
+Values convert_to_whitening(const KernelTable& kernels, bool is_full, Index d, const Values& unit, Values& second,
+                            Listener listener) {
     Values variances = zeros(d), axes = zeros(is_full ? d * d : 0);
     if (is_full) {
         for (Index i = 0; i < d * d; ++i) second[i] /= unit[i / d] * unit[i % d];
@@ -49,7 +49,7 @@ Index convert_to_whitening(const KernelTable& kernels, bool is_full, Index d, co
         if (!is_full) second[j] = 1 / (deviation * unit[j]);
         for (Index i = 0; i < d && is_full; ++i) second[j * d + i] = axes[i * d + j] / deviation / unit[i];
     }
-    return std::max_element(variances.begin(), variances.end()) - variances.begin();
+    return variances;
 }
 
 // Returns the whitened rows, relative to the mean of the rows from which the bisection was computed.
@@ -159,8 +159,9 @@ Bisection bisect(const KernelTable& kernels, const GroupView& group, bool is_ful
     const EmView em = view_group(group, is_full);
     Bisection bisection{-kInfinity, is_full, zeros(d), zeros(em.algebra.size(d)), {}};
     if (!find_scatter(kernels, em, execution, bisection.middle.data(), bisection.whitening.data())) return bisection;
-    const Index longest = convert_to_whitening(kernels, is_full, d, at_least_rounding(group, Values(scale, scale + d)),
-                                               bisection.whitening, execution.interrupt.listener());
+    const Values unit = at_least_rounding(group, Values(scale, scale + d));
+    const Index longest =
+        argmax(convert_to_whitening(kernels, is_full, d, unit, bisection.whitening, execution.interrupt.listener()));
     Values rows = whitened(bisection, group.rows, n);
     subtract_mean(group, rows);
     const GroupView white{n, d, rows.data(), group.weight};
@@ -189,7 +190,7 @@ Bisection bisect(const KernelTable& kernels, const GroupView& group, bool is_ful
     if (cuts.has_tails) {
         Values largest = zeros(d);
         white.each_value([&](Index, Index j, double value) { largest[j] = std::max(largest[j], value * value); });
-        const Index axis = std::max_element(largest.begin(), largest.end()) - largest.begin();
+        const Index axis = argmax(largest);
         try_cut([&](Index row) { return rows[row * d + axis] * rows[row * d + axis] > 1; });
     }
     bisection.gain -= one_component_log_likelihood(kernels, white);

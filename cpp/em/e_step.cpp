@@ -85,10 +85,7 @@ bool EStep::expect_incomplete(const Mixture& mixture, const MomentsView& out) {
         return false;
     }
     if (!is_trace) return true;
-    for (Index k = 0; k < n_components_; ++k) {
-        out.second[k] = 0;
-        for (Index j = 0; j < d_; ++j) out.second[k] += second_by_feature_[k * d_ + j];
-    }
+    for (Index k = 0; k < n_components_; ++k) out.second[k] = sum(second_by_feature_.data() + k * d_, d_);
     return true;
 }
 

@@ -268,6 +268,7 @@ private:
 // value of each field in the report of a fit without a split-and-merge search
 constexpr double kNoSearch = std::numeric_limits<double>::quiet_NaN();
 
+// Returns the view of one group's rows, row weights and errors.
 TableView table_of(const GroupsView& groups, Index group) {
     TableView table{groups.rows,          groups.row_weight, groups.total_weight[group], groups.weight_unit[group],
                     groups.is_incomplete, groups.error};

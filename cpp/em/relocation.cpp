@@ -167,7 +167,7 @@ private:
         if (n_all < std::max(kMinRows, d_)) return std::nullopt;
         Indices members(n_rows);
         for (Index n = 0; n < n_rows; ++n) members[n] = all[n * n_all / n_rows];
-        const Half whole = half(members, Values(n_rows), false);
+        const Half whole = half(members, Values(n_rows), false);  // all rows, because no position is positive
         const double mass = whole.weight;
         Values spread = zeros(d_);
         for (const Index row : members) {

@@ -121,7 +121,7 @@ struct Update {
                 std::fill(volumes.begin(), volumes.end(), std::numeric_limits<double>::quiet_NaN());
                 return;
             }
-            square(factor, precision);
+            gram(factor, precision);
             for (Index k = 0; k < n_components; ++k) {
                 volumes[k] = 0;
                 for (Index i = 0; i < d * d; ++i) volumes[k] += precision[i] * scatter.second[k * d * d + i];
@@ -133,7 +133,7 @@ struct Update {
     }
 
     // Computes the product W'W of a lower triangular matrix W.
-    void square(const Values& factor, Values& precision) const {
+    void gram(const Values& factor, Values& precision) const {
         std::fill(precision.begin(), precision.end(), 0.0);
         baseline::Poll poll(listener);
         for (Index l = 0; l < d && !poll.is_cancelled((l + 1) * (l + 1)); ++l) {

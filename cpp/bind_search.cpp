@@ -14,8 +14,8 @@ namespace gaussmix {
 namespace {
 
 // Result of a search: whether the search found a mixture, one array with the number of rows and the initial
-// log-likelihood of each search run, the number of tried moves, and the number of accepted moves. If the search found no
-// mixture, the given mixture is not changed.
+// log-likelihood of each search run, the number of tried moves, and the number of accepted moves. If the search found
+// no mixture, the given mixture is not changed.
 using SearchResult = std::tuple<bool, Result<double>, double, double>;
 
 SearchResult bound_search(const Target& target, const Rows& rows, const RowWeight& row_weight, const Letters& letters,

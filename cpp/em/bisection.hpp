@@ -12,8 +12,8 @@ struct GroupView {  // C-contiguous rows of the component that is split
     const double* rows;
     const double* weight;  // weights of the rows, (n_rows,)
 
-    // Calls visit(row, j, value) for each value, where `value` is feature j of a row. Two nested loops visit the values,
-    // because a single loop would spend half of the time on divisions that compute the row index.
+    // Calls visit(row, j, value) for each value, where `value` is feature j of a row. Two nested loops visit the
+    // values, because a single loop would spend half of the time on divisions that compute the row index.
     template <class Visit>
     void each_value(Visit&& visit) const {
         for (Index row = 0, i = 0; row < n_rows; ++row) {

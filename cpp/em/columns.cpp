@@ -225,9 +225,9 @@ private:
         return false;
     }
 
-    // Replaces the state by an EM step from the components of `model` for which `is_retained` is true. Returns false and
-    // changes nothing if the lower bound would not rise or, with a positive `allowed`, would fall by `allowed` or
-    // more.
+    // Replaces the state by an EM step from the components of `model` for which `is_retained` is true. Returns false
+    // and changes nothing if the lower bound would not rise or, with a positive `allowed`, would fall by `allowed`
+    // or more.
     bool accept(State& state, SplitHistory& history, const Mixture& model, const std::vector<bool>& is_retained,
                 std::vector<bool> is_tried, double allowed = 0) {
         Indices retained;

@@ -36,7 +36,8 @@ struct SearchView {               // the fields of engines.calls.SearchSettings
     // The results of `n_ascents` search runs are combined if EM is slow, the mixture does not fit the rows, and
     // components do not share one covariance. EM is slow if it has taken at least `min_slow_steps` steps from k-means.
     // A mixture does not fit the rows if the bound on the gain of the best split, times the number of rows, exceeds
-    // `misfit_gain`. The work of all combinations is at most `combination_work_factor` times the maximum work of a search.
+    // `misfit_gain`. The work of all combinations is at most `combination_work_factor` times the maximum work of a
+    // search.
     double combination_work_factor, misfit_gain;
     Index n_ascents, min_slow_steps;
 };

@@ -169,9 +169,9 @@ private:
                         n_before);
     }
 
-    // Computes the exponentials of the new candidates for a vector of rows, in the same way as `soft_assign` and `hard_assign`
-    // (softmax.hpp), but in the order of the candidates. If several components have equal densities, the hard rule
-    // chooses the first of them.
+    // Computes the exponentials of the new candidates for a vector of rows, in the same way as `soft_assign` and
+    // `hard_assign` (softmax.hpp), but in the order of the candidates. If several components have equal densities, the
+    // hard rule chooses the first of them.
     void assign_vector(int g, const GroupView& group, Index first, int v, LogLikelihood& log_likelihood) {
         const bool is_hard = shape_.rule == Rule::hard, has_noise = noise_ > -__builtin_inf();
         const Vec cut = Vec::broadcast(-kNegligible);

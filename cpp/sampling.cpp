@@ -9,7 +9,7 @@ namespace gaussmix {
 
 namespace {
 
-constexpr Index kMinRows = 8192, kMaxRows = 65536;  // smallest and largest number of rows in a block
+constexpr Index kMinBlockRows = 8192, kMaxBlockRows = 65536;  // smallest and largest number of rows in a block
 constexpr Index kMaxBuckets = 65536;
 
 struct Scratch {
@@ -28,8 +28,8 @@ struct Scratch {
 // Chooses the number of rows in a block. A block is so large that most vectors of rows of the same component are full,
 // and so small that its rows stay in the cache.
 Index rows_in_block(const Shape& shape) {
-    Index rows = kMinRows;
-    while (rows < 64 * shape.n_components && rows < kMaxRows) rows *= 2;
+    Index rows = kMinBlockRows;
+    while (rows < 64 * shape.n_components && rows < kMaxBlockRows) rows *= 2;
     return rows;
 }
 

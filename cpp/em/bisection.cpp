@@ -11,10 +11,9 @@ namespace gaussmix {
 namespace {
 
 constexpr Index kSteps = 5;            // number of EM steps from each initial cut
-constexpr double kMixed = 0.05;        // initial responsibility of each half for the rows of the other half
 constexpr double kMinCutWeight = 0.2;  // minimum fraction of the weight on each side of a random cut
 // smallest variance along an axis, as a fraction of the largest variance and of the squared unit
-constexpr double kMinRelativeVariance = 1e-12;
+constexpr double kMinVarianceRatio = 1e-12;
 // ridge that is added to the variances of each half; the rows of both halves together have variance 1 after scaling
 constexpr double kRidge = 1e-9;
 // minimum scale of a feature, relative to the largest absolute value of this feature
@@ -42,7 +41,7 @@ Values convert_to_whitening(const KernelTable& kernels, bool is_full, Index d, c
     } else {
         for (Index j = 0; j < d; ++j) variances[j] = second[j] / (unit[j] * unit[j]);
     }
-    const double least = kMinRelativeVariance * std::max(*std::max_element(variances.begin(), variances.end()), 1.0);
+    const double least = kMinVarianceRatio * std::max(*std::max_element(variances.begin(), variances.end()), 1.0);
     for (Index j = 0; j < d; ++j) {
         variances[j] = std::max(variances[j], least);
         const double deviation = std::sqrt(variances[j]);

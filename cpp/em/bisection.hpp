@@ -6,6 +6,7 @@
 namespace gaussmix {
 
 constexpr double kMinSplitWeight = 0.02;  // minimum weight of each half, as a fraction of the weight of both halves
+constexpr double kMixed = 0.05;           // initial responsibility of each half for the rows of the other half
 
 struct GroupView {  // C-contiguous rows of the component that is split
     Index n_rows, n_features;

@@ -11,13 +11,13 @@ namespace gaussmix {
 
 namespace {
 
-constexpr Index kMaxRounds = 10;
+constexpr Index kMaxRelocationRounds = 10;
 // A cluster is divided only if it has at least this number of distinct rows, and at least as many rows as features.
 // With fewer rows than features, the halves of any cluster are separate.
-constexpr Index kMinRows = 20;
+constexpr Index kMinDividedRows = 20;
 constexpr double kMinFraction = 0.1;  // minimum fraction of a cluster's weight in each half
 // The halves are found from a part of the rows, whose size is this number, or the number of features if that is larger.
-constexpr Index kMaxRows = 50;
+constexpr Index kMaxDividedRows = 50;
 constexpr int kBisections = 3;
 // The halves of a cluster are separate if at most this fraction of the variance along the line through their means lies
 // within the halves. If a normal distribution is divided at its mean, the fraction is 1 - 2/pi = 0.36. Two equal normal
@@ -36,13 +36,13 @@ struct Half {
     Values mean;
 };
 
-struct Division {  // a cluster whose halves are separate
+struct ClusterDivision {  // a cluster whose halves are separate
     Index cluster;
     double gain;  // decrease of the sum of squares
     Half lower, upper;
 };
 
-struct Merge {  // two clusters that are near each other
+struct ClusterMerge {  // two clusters that are near each other
     Index one, other;
     double loss;  // increase of the sum of squares
 };
@@ -64,7 +64,8 @@ public:
         if (n_clusters_ < 3 || !(task_.seconds > 0)) return true;
         Values centres(task_.centres, task_.centres + n_clusters_ * d_);
         Clusters clusters = clusters_about(centres.data());
-        for (Index round = 0; round < kMaxRounds && seconds_left() > 0 && relocate(clusters, centres); ++round) {
+        for (Index round = 0; round < kMaxRelocationRounds && seconds_left() > 0 && relocate(clusters, centres);
+             ++round) {
             CentresView moved = task_;
             moved.centres = centres.data();
             moved.seconds = seconds_left();
@@ -110,7 +111,7 @@ private:
 
     // Moves one centre of each merge to a cluster that is divided. Returns false if no centre is moved.
     bool relocate(const Clusters& clusters, Values& centres) const {
-        std::vector<Division> divisions;
+        std::vector<ClusterDivision> divisions;
         std::vector<bool> is_divided(n_clusters_);
         for (Index k = 0; k < n_clusters_ && !execution_.interrupt.has_come(); ++k) {
             auto division = divide(clusters, k);
@@ -126,7 +127,7 @@ private:
             if (n_moved == divisions.size() || !(divisions[n_moved].gain > kMinRatio * loss)) break;
             if (is_merged[one] || is_merged[other]) continue;
             is_merged[one] = is_merged[other] = true;
-            const Division& division = divisions[n_moved++];
+            const ClusterDivision& division = divisions[n_moved++];
             const double fraction = clusters.mass[other] / (clusters.mass[one] + clusters.mass[other]);
             for (Index j = 0; j < d_; ++j) {
                 centres[one * d_ + j] += fraction * (centres[other * d_ + j] - centres[one * d_ + j]);
@@ -139,10 +140,10 @@ private:
 
     // Returns, for each cluster that is not divided, the merge with another such cluster that increases the sum of
     // squares least. The merges are in ascending order of these increases.
-    std::vector<Merge> merges(const Values& mass, const std::vector<bool>& is_divided) const {
-        std::vector<Merge> result;
+    std::vector<ClusterMerge> merges(const Values& mass, const std::vector<bool>& is_divided) const {
+        std::vector<ClusterMerge> result;
         for (Index k = 0; k < n_clusters_ && !execution_.interrupt.has_come(); ++k) {
-            Merge best{k, -1, kInfinity};
+            ClusterMerge best{k, -1, kInfinity};
             for (Index l = 0; l < n_clusters_ && !is_divided[k]; ++l) {
                 if (l == k || is_divided[l]) continue;
                 double distance = 0;
@@ -161,10 +162,10 @@ private:
 
     // Divides a cluster into two halves: first at the mean of the feature with the largest variance, and then by
     // k-means with two centres. Returns nothing if the halves are not separate.
-    std::optional<Division> divide(const Clusters& clusters, Index k) const {
+    std::optional<ClusterDivision> divide(const Clusters& clusters, Index k) const {
         const Indices& all = clusters.members[k];
-        const auto n_all = static_cast<Index>(all.size()), n_rows = std::min(n_all, std::max(kMaxRows, d_));
-        if (n_all < std::max(kMinRows, d_)) return std::nullopt;
+        const auto n_all = static_cast<Index>(all.size()), n_rows = std::min(n_all, std::max(kMaxDividedRows, d_));
+        if (n_all < std::max(kMinDividedRows, d_)) return std::nullopt;
         Indices members(n_rows);
         for (Index n = 0; n < n_rows; ++n) members[n] = all[n * n_all / n_rows];
         const Half whole = half(members, Values(n_rows), false);  // all rows, because no position is positive
@@ -204,7 +205,7 @@ private:
         }
         const double between = lower.weight * upper.weight / mass;
         if (!(within <= kMaxVarianceWithin * (within + between))) return std::nullopt;
-        return Division{k, clusters.mass[k] / mass * between * distance, std::move(lower), std::move(upper)};
+        return ClusterDivision{k, clusters.mass[k] / mass * between * distance, std::move(lower), std::move(upper)};
     }
 
     // Returns the weight and the mean of the rows at positive positions, or of all other rows.

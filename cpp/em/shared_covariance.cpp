@@ -9,7 +9,6 @@ namespace {
 
 constexpr Index kPowerSteps = 10;  // number of steps of the power method that finds the longest axis
 constexpr Index kEmSteps = 5;      // number of EM steps from the first cut
-constexpr double kMixed = 0.05;    // responsibility of each half, before EM, for the rows on the other side of the cut
 // lower limit on the ratio of the variance after a split to the variance before it
 constexpr double kLeastRatio = 1e-9;
 constexpr double kMaxLogOdds = 600;  // `exponential` does not accept much larger arguments

@@ -15,14 +15,20 @@ CHECK = ROOT / "tools" / "check_weak_symbols.py"
 ARCHITECTURES = {"avx2": "x86-64-v3", "avx512": "x86-64-v4"}  # architectures of the backends with these names
 
 
+def find_compiler():
+    compiler = shutil.which("g++") or shutil.which("clang++")
+    if compiler is None or not CHECK.exists():
+        pytest.skip("needs a C++ compiler and the repository")
+    return compiler
+
+
 def compile_object(tmp_path, source, isa):
     """Compile an object for one instruction set without inlining, because -O0 shows symbols that -O3 may hide."""
-    compiler = shutil.which("g++") or shutil.which("clang++")
-    if compiler is None or not CHECK.exists() or shutil.which("nm") is None:
-        pytest.skip("needs a C++ compiler, nm and the repository")
+    if shutil.which("nm") is None:
+        pytest.skip("needs nm")
     path = tmp_path / f"{isa}.o"
     command = [
-        compiler,
+        find_compiler(),
         "-std=c++20",
         "-O0",
         "-fno-exceptions",
@@ -44,6 +50,17 @@ def check_weak_symbols(isa, path):
 def test_kernels_share_no_weak_symbols_with_other_instruction_sets(tmp_path):
     answer = check_weak_symbols("avx2", compile_object(tmp_path, ROOT / "cpp" / "kernels" / "kernels.cpp", "avx2"))
     assert answer.returncode == 0, answer.stdout
+
+
+@pytest.mark.heavy
+def test_names_in_unnamed_namespaces_differ_between_files(tmp_path):
+    """Compile the core in one unit, because each new file changes which files CMake compiles together."""
+    command = [find_compiler(), "-std=c++20", "-fsyntax-only", "-w", "-DGAUSSMIX_ISA=baseline", f"-I{ROOT / 'cpp'}"]
+    passes = [ROOT / "cpp" / f"{name}.cpp" for name in ("incomplete", "passes", "sampling", "spans", "truncated")]
+    files = [*passes, *sorted(ROOT.glob("cpp/em/*.cpp")), *sorted(ROOT.glob("cpp/families/*.cpp"))]
+    unit = tmp_path / "unit.cpp"
+    unit.write_text("".join(f'#include "{path}"\n' for path in files), encoding="utf-8")
+    subprocess.run([*command, unit], check=True)
 
 
 def test_intrinsics_occur_only_in_backends_and_in_the_dispatch():

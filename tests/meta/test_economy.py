@@ -14,9 +14,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MOST = {
-    "src": 35_174,
-    "cpp": 14_044,
-    "tests": 35_138,
+    "src": 35_190,
+    "cpp": 14_034,
+    "tests": 35_171,
     "bench": 2660,
     "tools": 626,
     "files": 1_012,

@@ -183,7 +183,7 @@ def _cross_validate(fit: Any, folds: NDArray[np.intp], X: Any, weight: Any, erro
         again = clone(fit).set_params(**alone).fit(rows, sample_weight=w, X_error=e)
         scores.append(again.score(fold[0], sample_weight=fold[1], X_error=fold[2]))
         weights.append(np.sum(folds == index) if fold[1] is None else fold[1].sum())
-    share, mean = np.array(weights) / np.sum(weights), np.average(scores, weights=weights)
+    fractions, mean = np.array(weights) / np.sum(weights), np.average(scores, weights=weights)
     # The mean is a ratio of two sums over the folds; Cochran (1977), "Sampling Techniques", section 6.4.
-    squares = np.sum((share * (scores - mean)) ** 2)
+    squares = np.sum((fractions * (scores - mean)) ** 2)
     return float(mean), float(np.sqrt(len(scores) / (len(scores) - 1) * squares))

@@ -33,7 +33,7 @@ from gaussmix._src.sources.tables.csv_text import (
 _MAX_CHECKED_ROWS = 20_000  # number of rows to search for cells that are not numbers
 _MAX_TEXT_FRACTION = 0.1  # up to this fraction of non-numeric cells, a text column was probably meant to be numeric
 _MAX_SHOWN = 3
-_BLANKS = "", " ", "  "  # Arrow compares cells with the texts of missing values without stripping blanks
+_OUTER_BLANKS = "", " ", "  "  # Arrow compares cells with the texts of missing values without stripping blanks
 _AS_TEXT = {b"read as": b"text"}  # metadata of columns of numbers that Arrow would take for text
 _MIN_BLOCK_ROWS = 16  # minimum number of rows that Arrow reads at a time, if lines are about as long as the first line
 
@@ -182,7 +182,7 @@ class CsvTable(Table):
             arrow_csv.ConvertOptions(
                 include_columns=list(columns),
                 column_types=types,
-                null_values=["".join(parts) for parts in product(_BLANKS, self.missing, _BLANKS)],
+                null_values=["".join(parts) for parts in product(_OUTER_BLANKS, self.missing, _OUTER_BLANKS)],
                 strings_can_be_null=False,
                 decimal_point=self.decimal,
             ),
